@@ -1,0 +1,73 @@
+"""F3RM: the model and one training run.
+
+The public face. Names are resolved when first used: `import f3rm_core` costs nothing, `f3rm_core.train` loads torch and
+nerfstudio (several seconds).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from f3rm_core.config import F3RMTrainerConfig as F3RMTrainerConfig
+    from f3rm_core.config import FeatureDataManagerConfig as FeatureDataManagerConfig
+    from f3rm_core.config import FeatureFieldModelConfig as FeatureFieldModelConfig
+    from f3rm_core.config import build_config as build_config
+    from f3rm_core.environment import describe_environment as describe_environment
+    from f3rm_core.errors import FAILURE_REASONS as FAILURE_REASONS
+    from f3rm_core.errors import CheckpointError as CheckpointError
+    from f3rm_core.errors import Diverged as Diverged
+    from f3rm_core.errors import F3RMError as F3RMError
+    from f3rm_core.errors import InvalidParameter as InvalidParameter
+    from f3rm_core.errors import OutOfMemory as OutOfMemory
+    from f3rm_core.errors import SceneError as SceneError
+    from f3rm_core.errors import TrainingFailed as TrainingFailed
+    from f3rm_core.errors import UnknownWords as UnknownWords
+    from f3rm_core.errors import UsageError as UsageError
+    from f3rm_core.errors import WeightsUnavailable as WeightsUnavailable
+    from f3rm_core.metrics import METRICS as METRICS
+    from f3rm_core.metrics import Metric as Metric
+    from f3rm_core.parameters import PARAMETERS as PARAMETERS
+    from f3rm_core.parameters import Parameter as Parameter
+    from f3rm_core.parameters import check_parameters as check_parameters
+    from f3rm_core.scenes.features import ensure_features as ensure_features
+    from f3rm_core.scenes.load import Scene as Scene
+    from f3rm_core.scenes.load import embedded_scenes as embedded_scenes
+    from f3rm_core.scenes.load import load_scene as load_scene
+    from f3rm_core.training.result import Report as Report
+    from f3rm_core.training.result import TrainResult as TrainResult
+    from f3rm_core.training.trainer import train as train
+
+_PLACES = {
+    "config": ("F3RMTrainerConfig", "FeatureDataManagerConfig", "FeatureFieldModelConfig", "build_config"),
+    "environment": ("describe_environment",),
+    "errors": (
+        "FAILURE_REASONS",
+        "CheckpointError",
+        "Diverged",
+        "F3RMError",
+        "InvalidParameter",
+        "OutOfMemory",
+        "SceneError",
+        "TrainingFailed",
+        "UnknownWords",
+        "UsageError",
+        "WeightsUnavailable",
+    ),
+    "metrics": ("METRICS", "Metric"),
+    "parameters": ("PARAMETERS", "Parameter", "check_parameters"),
+    "scenes.features": ("ensure_features",),
+    "scenes.load": ("Scene", "embedded_scenes", "load_scene"),
+    "training.result": ("Report", "TrainResult"),
+    "training.trainer": ("train",),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

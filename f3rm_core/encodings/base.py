@@ -1,0 +1,127 @@
+"""The contract of every hash grid encoding, and the choice between them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from f3rm_core.encodings.spec import GridSpec, Level
+from f3rm_core.errors import InvalidParameter
+
+__all__ = ["BACKENDS", "GridEncoding", "GridSpec", "Level", "build_grid", "resolve_backend"]
+
+INITIAL_RANGE = 1e-4
+"""Parameters start uniform within plus and minus this: Müller et al. 2022, section 4."""
+
+BACKENDS = {
+    "numba": "f3rm_core.encodings.numba_cpu:NumbaGridEncoding",
+    "reference": "f3rm_core.encodings.reference:ReferenceGridEncoding",
+}
+"""Backend name -> where its class is; imported only when it is asked for. tinycudann's adapter goes here as "tcnn"."""
+
+
+class GridEncoding(nn.Module, ABC):
+    """Multiresolution hash grid over the unit cube.
+
+    `params` is one flat parameter [entries * features_per_level], laid out [entry, feature] level after level, as in
+    tiny-cuda-nn. All backends share it, so a state dict from one loads into another.
+
+    Args:
+        spec: shape of the grid.
+        device: where the parameters live.
+        generator: draws the initial parameters; None takes torch's global generator.
+    """
+
+    backend: str
+
+    def __init__(
+        self,
+        spec: GridSpec,
+        *,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        values = torch.empty(spec.num_parameters, dtype=torch.float32, device=device)
+        values.uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
+        self.params = nn.Parameter(values)  # [entries * features_per_level]
+
+    @property
+    def output_dim(self) -> int:
+        """Width of the output, levels * features_per_level."""
+        return self.spec.output_dim
+
+    @abstractmethod
+    def forward(
+        self,
+        positions: Tensor,  # [points, 3], in [0, 1]
+    ) -> Tensor:  # [points, levels * features_per_level]
+        """Interpolated features of every level, coarsest level first.
+
+        Differentiable with respect to the parameters, and to the positions where they require it (once: no second
+        derivative). Positions outside the cube wrap around to arbitrary entries, never out of bounds; NaN and infinite
+        ones give NaN.
+        """
+
+    def warm_up(self) -> None:
+        """Pay one-time costs (compilation) now, so that the first training step is a step like any other."""
+
+    def extra_repr(self) -> str:
+        return f"{self.spec}, parameters={self.spec.num_parameters}"
+
+
+def resolve_backend(backend: str, device: torch.device | str) -> str:
+    """Name of the backend that `build_grid` takes for this request.
+
+    Args:
+        backend: "auto" or a name; "auto" is tcnn on CUDA where it is to be had and reference where not, numba on the CPU.
+        device: where the encoding is to run.
+
+    Raises:
+        InvalidParameter: no such backend, or not on this device.
+    """
+    kind = torch.device(device).type
+    if backend == "auto":
+        if kind == "cpu":
+            return "numba"
+        has_tcnn = "tcnn" in BACKENDS and importlib.util.find_spec("tinycudann") is not None
+        return "tcnn" if kind == "cuda" and has_tcnn else "reference"
+    if backend == "tcnn" and backend not in BACKENDS:
+        raise InvalidParameter("backend", backend, f"not in this version; use auto or one of {_names()}")
+    if backend not in BACKENDS:
+        raise InvalidParameter("backend", backend, f"must be auto or one of {_names()}")
+    if backend == "numba" and kind != "cpu":
+        raise InvalidParameter("backend", backend, f"runs on the CPU only, not on {kind}; use auto")
+    return backend
+
+
+def build_grid(
+    spec: GridSpec,
+    backend: str = "auto",
+    device: torch.device | str = "cpu",
+    *,
+    generator: torch.Generator | None = None,
+) -> GridEncoding:
+    """A hash grid encoding with fresh parameters.
+
+    Args:
+        spec: shape of the grid.
+        backend: as for `resolve_backend`; the result's `backend` says which one it is.
+        device: where the encoding is to run.
+        generator: draws the initial parameters (on `device`); None takes torch's global generator.
+
+    Raises:
+        InvalidParameter: no such backend, or not on this device.
+    """
+    module, _, name = BACKENDS[resolve_backend(backend, device)].partition(":")
+    encoding: GridEncoding = getattr(importlib.import_module(module), name)(spec, device=device, generator=generator)
+    return encoding
+
+
+def _names() -> str:
+    return ", ".join(sorted(BACKENDS))

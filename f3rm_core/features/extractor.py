@@ -1,0 +1,163 @@
+"""What every feature extractor gives, the settings it is built from, and where it is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from f3rm_core.errors import InvalidParameter
+from f3rm_core.features.embedded import EMBEDDED_MODEL
+
+if TYPE_CHECKING:
+    import torch
+
+FEATURE_TYPES = ("CLIP",)
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Which features, and of what image size.
+
+    Args:
+        feature_type: one of FEATURE_TYPES.
+        clip_model: open_clip's name of the model, or `tabletop-mini`, which ships with the package.
+        clip_pretrained: open_clip's tag of the weights (`openai`), a weight file, or `embedded` for `tabletop-mini`.
+        feature_image_size: images are resized so that their long side has about this many pixels (both sides are
+            rounded to whole patches); 0 keeps each image's own size.
+        enable_cache: keep extracted features on disk.
+
+    Raises:
+        InvalidParameter: a value, or a combination of values, that can't work.
+    """
+
+    feature_type: str = "CLIP"
+    clip_model: str = "ViT-L-14-336-quickgelu"
+    clip_pretrained: str = "openai"
+    feature_image_size: int = 0
+    enable_cache: bool = True
+
+    def __post_init__(self) -> None:
+        if self.feature_type not in FEATURE_TYPES:
+            raise InvalidParameter(
+                "feature_type", self.feature_type, f"must be one of {', '.join(FEATURE_TYPES)}"
+            )
+        for name in ("clip_model", "clip_pretrained"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidParameter(name, value, "must be a name")
+        size = self.feature_image_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise InvalidParameter(
+                "feature_image_size", size, "must be a whole number of pixels, or 0 for the image's own size"
+            )
+        if self.clip_pretrained == "embedded" and self.clip_model != EMBEDDED_MODEL:
+            raise InvalidParameter(
+                "clip_pretrained",
+                self.clip_pretrained,
+                f"only clip_model={EMBEDDED_MODEL!r} has embedded weights, not {self.clip_model!r}; "
+                "give a tag such as 'openai' or a weight file",
+            )
+
+
+class FeatureExtractor(ABC):
+    """Turns images into maps of features, one feature vector a patch.
+
+    What `identity` holds decides the result: two extractors with the same identity give the same maps. On the CPU
+    the maps are the same bits for any number of threads and any batch.
+    """
+
+    name: str
+    """For people: the model and where its weights come from."""
+    channels: int
+    patch_size: int
+    """Pixels of the resized image that one cell of the map covers, along each side."""
+    batch_size: int
+    """How many images `extract` is best given at once."""
+    feature_image_size: int
+
+    @property
+    @abstractmethod
+    def identity(self) -> Mapping[str, object]:
+        """Model, weights and settings, as plain JSON values."""
+
+    @abstractmethod
+    def extract(
+        self,
+        images: Sequence[np.ndarray],  # each uint8 [height, width, 3], all of one size
+    ) -> np.ndarray:
+        """Feature maps, float16 [images, map height, map width, channels], not normalised.
+
+        Raises:
+            WeightsUnavailable: the weights can't be reached or can't be loaded.
+        """
+
+    @property
+    def key(self) -> str:
+        """The identity as 40 hex digits, for use in the cache's key."""
+        text = json.dumps(self.identity, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+    def map_shape(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns of the feature map of an image of width x height pixels."""
+        return map_shape(width, height, patch_size=self.patch_size, long_side=self.feature_image_size)
+
+
+class LanguageFeatureExtractor(FeatureExtractor):
+    """An extractor whose features can be compared with text."""
+
+    @abstractmethod
+    def encode_text(self, queries: Sequence[str]) -> torch.Tensor:
+        """Unit vectors in the space of the features, float32 [queries, channels], on the CPU.
+
+        Raises:
+            UnknownWords: the text model never saw some of the words.
+            UsageError: a query longer than the text model reads.
+        """
+
+
+def map_shape(width: int, height: int, *, patch_size: int, long_side: int) -> tuple[int, int]:
+    """Rows and columns of a feature map: the image is resized so that its long side has about `long_side` pixels
+    (0: not resized), each side rounded to the nearest whole number of patches, at least one."""
+    scale = long_side / max(width, height) if long_side else 1.0
+    rows, columns = (max(1, int(side * scale / patch_size + 0.5)) for side in (height, width))
+    return rows, columns
+
+
+def build_extractor(
+    settings: FeatureSettings, cache_dir: Path | None = None, *, device: str | None = None
+) -> FeatureExtractor:
+    """The extractor that the settings ask for; its weights are read when they are first needed.
+
+    Args:
+        settings: what to extract.
+        cache_dir: where the embedded weights are expanded to; None for `default_cache_dir()`.
+        device: "cpu" or "cuda"; None for CUDA where there is one.
+
+    Raises:
+        InvalidParameter: no such model, or one whose patch features can't be compared with text.
+        WeightsUnavailable: no such weights.
+    """
+    from f3rm_core.features.clip import ClipExtractor  # imports torch and open_clip
+
+    return ClipExtractor(settings, cache_dir, device=device)
+
+
+def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> None:
+    """Make sure, in seconds, that the weights are on this machine; downloads those that a hub has.
+
+    Call it before trials start, so that a missing network shows once and not in every trial.
+
+    Raises:
+        InvalidParameter, WeightsUnavailable: as in `build_extractor`; or the weights can't be downloaded, or their
+            file is broken.
+    """
+    from f3rm_core.features.clip import find_weights
+
+    find_weights(settings, cache_dir).fetch()

@@ -1,0 +1,131 @@
+"""Training rays with their colours and features, and the held-out views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
+from nerfstudio.model_components.ray_generators import RayGenerator
+from torch import Tensor
+
+from f3rm_core.scenes.features import scene_features
+from f3rm_core.scenes.load import load_scene
+
+if TYPE_CHECKING:
+    from f3rm_core.config import FeatureDataManagerConfig
+
+
+class FeatureDataManager(VanillaDataManager[InputDataset]):
+    """Draws rays at random from all training images, in 8-bit, and feature vectors from a memory-mapped cache.
+
+    Every image of a scene has one size (checked by `load_scene`), so a batch is a plain gather.
+    """
+
+    config: FeatureDataManagerConfig
+
+    def __init__(
+        self,
+        config: FeatureDataManagerConfig,
+        device: torch.device | str = "cpu",
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
+        scene = load_scene(str(self.dataparser.config.data))
+        maps = scene_features(scene, config)  # [images, rows, columns, channels], float16
+        row_of = {scene.folder / name: row for row, name in enumerate(scene.images)}
+        self.feature_maps = maps
+        self._train_rows, self._eval_rows = (
+            np.array([row_of[path] for path in dataset.image_filenames])
+            for dataset in (self.train_dataset, self.eval_dataset)
+        )
+        self.train_dataset.metadata["feature_dim"] = maps.shape[-1]
+
+    def setup_train(self) -> None:
+        self.train_images = _read_images(self.train_dataset)
+        self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
+
+    def setup_eval(self) -> None:
+        self.eval_images = _read_images(self.eval_dataset)
+        self.eval_ray_generator = RayGenerator(self.eval_dataset.cameras.to(self.device))
+        # nerfstudio's own trainer and `ns-eval` ask for these.
+        self.eval_dataloader = RandIndicesEvalDataloader(input_dataset=self.eval_dataset, device=self.device)
+        self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(
+            input_dataset=self.eval_dataset, device=self.device
+        )
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:
+        self.train_count += 1
+        return self._batch(
+            self.config.train_num_rays_per_batch, self.train_images, self.train_ray_generator, self._train_rows
+        )
+
+    def next_eval(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:
+        self.eval_count += 1
+        return self._batch(
+            self.config.eval_num_rays_per_batch, self.eval_images, self.eval_ray_generator, self._eval_rows
+        )
+
+    def get_train_rays_per_batch(self) -> int:
+        return self.config.train_num_rays_per_batch
+
+    def get_eval_rays_per_batch(self) -> int:
+        return self.config.eval_num_rays_per_batch
+
+    def eval_image(self, index: int) -> Tensor:  # [height, width, 3] in [0, 1]
+        """A held-out image, on the device."""
+        return self.eval_images[index].to(self.device).float() / 255.0
+
+    def eval_rays(self, index: int) -> RayBundle:  # [height, width]
+        """The rays through a held-out image's pixels."""
+        return self.eval_dataset.cameras.to(self.device).generate_rays(camera_indices=index)
+
+    def eval_features(self, index: int) -> tuple[RayBundle, Tensor]:  # [rows, columns], [rows, columns, channels]
+        """The rays through the centres of a held-out image's patches, and the features extracted there."""
+        features = torch.from_numpy(np.asarray(self.feature_maps[self._eval_rows[index]], dtype=np.float32))
+        rows, columns = features.shape[:2]
+        height, width = self.eval_images.shape[1:3]
+        y = (torch.arange(rows) + 0.5) * (height / rows)
+        x = (torch.arange(columns) + 0.5) * (width / columns)
+        coords = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).to(self.device)
+        cameras = self.eval_dataset.cameras.to(self.device)
+        return cameras.generate_rays(camera_indices=index, coords=coords), features.to(self.device)
+
+    def _batch(
+        self,
+        count: int,
+        images: Tensor,  # uint8 [images, height, width, 3]
+        generator: RayGenerator,
+        rows: np.ndarray,  # [images], rows of the feature maps
+    ) -> tuple[RayBundle, dict[str, Tensor]]:
+        number, height, width = images.shape[:3]
+        image, y, x = (torch.randint(size, (count,)) for size in (number, height, width))
+        indices = torch.stack([image, y, x], -1)  # [rays, 3]
+        map_rows, map_columns = self.feature_maps.shape[1:3]
+        features = self.feature_maps[
+            rows[image.numpy()], (y * map_rows // height).numpy(), (x * map_columns // width).numpy()
+        ]
+        return generator(indices.to(self.device)), {
+            "indices": indices,
+            "image": images[image, y, x].to(self.device).float() / 255.0,
+            "feature": torch.from_numpy(features.astype(np.float32)).to(self.device),
+        }
+
+
+def _read_images(dataset: InputDataset) -> Tensor:
+    """uint8 [images, height, width, 3]; transparent pixels show white."""
+    images = []
+    for index in range(len(dataset)):
+        image = torch.from_numpy(dataset.get_numpy_image(index))
+        if image.shape[-1] == 4:
+            opacity = image[..., 3:].float() / 255.0
+            image = (image[..., :3] * opacity + 255.0 * (1.0 - opacity) + 0.5).to(torch.uint8)
+        images.append(image)
+    return torch.stack(images)

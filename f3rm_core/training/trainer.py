@@ -1,0 +1,279 @@
+"""One training run: steps, reports, checkpoints, and the scores at the end."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch.optim.lr_scheduler import LRScheduler
+
+from f3rm_core.encodings.base import GridEncoding
+from f3rm_core.errors import CheckpointError, Diverged, InvalidParameter, OutOfMemory
+from f3rm_core.evaluation.cost import PeakMemory
+from f3rm_core.evaluation.evaluate import evaluate
+from f3rm_core.evaluation.pictures import save_panel
+from f3rm_core.model.f3rm import FeatureFieldModel
+from f3rm_core.parameters import PARAMETERS
+from f3rm_core.scenes.datamanager import FeatureDataManager
+from f3rm_core.scenes.load import Scene
+from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
+from f3rm_core.training.result import Report, TrainResult
+from f3rm_core.training.seeding import seed_everything, seed_step
+
+if TYPE_CHECKING:
+    from f3rm_core.config import F3RMTrainerConfig
+
+_PROGRESS_SECONDS = 1.0
+_FINITE_CHECK_STEPS = 10
+"""On CUDA, reading the loss stops the pipeline; on the CPU it is read at every step."""
+
+
+def train(
+    config: F3RMTrainerConfig,
+    scene: Scene,
+    *,
+    budget_steps: int,
+    on_report: Callable[[Report], None] | None = None,
+    report_steps: Sequence[int] = (),
+    checkpoint_dir: Path | None = None,
+    resume_from: Path | None = None,
+    threads: int | None = None,
+    pictures_dir: Path | None = None,
+) -> TrainResult:
+    """Train one configuration on one scene and score it on the held-out views.
+
+    On the CPU the result is a function of configuration, scene, seed, backend and thread count: the same five give
+    the same bits, and a run resumed at step k ends as an unbroken one.
+
+    Args:
+        config: from `build_config`; not changed.
+        scene: from `load_scene`.
+        budget_steps: steps to have done at the end, those of `resume_from` counted.
+        on_report: called about once a second, and with metrics at each of `report_steps` and at the end. What it
+            raises stops the run and passes through.
+        report_steps: where to score on the way.
+        checkpoint_dir: folder for checkpoints, of which the newest is kept; None writes none.
+        resume_from: a checkpoint, or a folder of them, of the same configuration and scene.
+        threads: CPU threads; None takes the configuration's, and 0 there all cores.
+        pictures_dir: folder for panel.png, a held-out view beside its render.
+
+    Raises:
+        InvalidParameter, SceneError, WeightsUnavailable, CheckpointError: what was asked for can't work.
+        Diverged: the loss is not finite.
+        OutOfMemory: memory ran out; the process can train again.
+    """
+    if budget_steps < 1:
+        raise InvalidParameter("max_num_iterations", budget_steps, "must be at least 1")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    count = threads or config.threads or os.cpu_count() or 1
+    with _threads(count), _quiet_nerfstudio(), _out_of_memory(), PeakMemory(device) as memory:
+        run = _Run(config, scene, device)
+        if resume_from is not None:
+            run.restore(load_checkpoint(resume_from), resume_from)
+        wanted = {step for step in report_steps if run.step < step < budget_steps}
+        tell = on_report or (lambda report: None)
+        checkpoint = None
+        last_told = 0.0
+        while run.step < budget_steps:
+            run.train_step()
+            at_report = run.step in wanted
+            metrics = evaluate(run.model, run.data)[0] if at_report else {}
+            if checkpoint_dir and (at_report or run.step % config.steps_per_save == 0 or run.step == budget_steps):
+                run.check_finite()
+                checkpoint = save_checkpoint(checkpoint_dir, run.step, run.state())
+            if at_report or time.monotonic() - last_told >= _PROGRESS_SECONDS:
+                run.check_finite()
+                tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
+                last_told = time.monotonic()
+        metrics, view = evaluate(run.model, run.data, picture_of=0 if pictures_dir else None)
+        metrics |= {"train_seconds": run.seconds, "peak_memory_gb": memory.bytes / 1e9}
+        pictures = {}
+        if pictures_dir is not None and view is not None:
+            pictures["panel"] = pictures_dir / "panel.png"
+            save_panel(view, pictures["panel"])
+        tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
+        return TrainResult(
+            metrics=metrics,
+            backend=run.model.backend,
+            device=device,
+            threads=count,
+            steps=run.step,
+            seconds=run.seconds,
+            peak_memory_bytes=memory.bytes,
+            seed=config.machine.seed,
+            checkpoint=checkpoint,
+            pictures=pictures,
+        )
+
+
+class _Run:
+    """Model, data and optimizers between two steps."""
+
+    def __init__(self, config: F3RMTrainerConfig, scene: Scene, device: str) -> None:
+        self.config = config = copy.deepcopy(config)
+        config.pipeline.datamanager.data = scene.folder
+        seed_everything(config)
+        pipeline = config.pipeline.setup(device=device, test_mode="val", world_size=1, local_rank=0, grad_scaler=None)
+        self.data: FeatureDataManager = pipeline.datamanager
+        self.model: FeatureFieldModel = pipeline.model
+        self.model.train()
+        for module in self.model.modules():
+            if isinstance(module, GridEncoding):
+                module.warm_up()
+        self.device = torch.device(device)
+        # Half precision is for CUDA; nerfstudio too turns it off on the CPU.
+        self.half = config.mixed_precision and self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.schedulers: dict[str, LRScheduler] = {}
+        for group, parameters in self.model.get_param_groups().items():
+            entry = config.optimizers[group]
+            chosen = entry["optimizer"]
+            self.optimizers[group] = torch.optim.Adam(
+                parameters, lr=chosen.lr, eps=chosen.eps, weight_decay=chosen.weight_decay, fused=True
+            )
+            if entry["scheduler"] is not None:
+                scheduler = entry["scheduler"].setup()
+                self.schedulers[group] = scheduler.get_scheduler(self.optimizers[group], chosen.lr)
+        self.scene = scene
+        self.step = 0
+        self.seconds = 0.0
+        self.loss = torch.zeros(())
+
+    def train_step(self) -> None:
+        """One step of all optimizers.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        start = time.perf_counter()
+        seed_step(self.config.machine.seed, self.step)
+        self._anneal()
+        every = self.config.gradient_accumulation_steps
+        for group, optimizer in self.optimizers.items():
+            if self.step % every.get(group, 1) == 0:
+                optimizer.zero_grad(set_to_none=True)
+        rays, batch = self.data.next_train(self.step)
+        with torch.autocast(self.device.type, enabled=self.half):
+            outputs = self.model(rays)
+            self.loss = torch.stack(list(self.model.get_loss_dict(outputs, batch).values())).sum()
+        if self.device.type == "cpu" or self.step % _FINITE_CHECK_STEPS == 0:
+            self.check_finite()
+        self.scaler.scale(self.loss).backward()
+        for group, optimizer in self.optimizers.items():
+            if self.step % every.get(group, 1) == every.get(group, 1) - 1:
+                self.scaler.step(optimizer)
+        self.scaler.update()
+        for scheduler in self.schedulers.values():
+            scheduler.step()
+        self.loss = self.loss.detach()
+        self.model.proposal_sampler.step_cb(self.step)
+        self.step += 1
+        self.seconds += time.perf_counter() - start
+
+    def check_finite(self) -> None:
+        if not math.isfinite(float(self.loss)):
+            raise Diverged(
+                f"loss is {float(self.loss)} at step {self.step}: the training diverged; lower lr or the loss weights"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "run": self._identity(),
+            "model": self.model.state_dict(),
+            "optimizers": {group: optimizer.state_dict() for group, optimizer in self.optimizers.items()},
+            "schedulers": {group: scheduler.state_dict() for group, scheduler in self.schedulers.items()},
+            "scaler": self.scaler.state_dict(),
+            "proposals": self.model.proposal_sampler.state,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+        """Go on where a checkpoint stopped.
+
+        Raises:
+            CheckpointError: it is of another configuration or scene.
+        """
+        mine, theirs = self._identity(), checkpoint["run"]
+        differing = sorted(name for name in mine if mine[name] != theirs.get(name))
+        if differing:
+            name = differing[0]
+            raise CheckpointError(
+                f"checkpoint {path}: {name} is {theirs.get(name)!r} there and {mine[name]!r} here; "
+                "resume with the same configuration and scene"
+            )
+        self.model.load_state_dict(checkpoint["model"])
+        for group, state in checkpoint["optimizers"].items():
+            self.optimizers[group].load_state_dict(state)
+        for group, state in checkpoint["schedulers"].items():
+            self.schedulers[group].load_state_dict(state)
+        self.scaler.load_state_dict(checkpoint["scaler"])
+        self.model.proposal_sampler.state = checkpoint["proposals"]
+        self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and a run that goes on from it."""
+        from f3rm_core.config import read_place
+
+        deciding = [one for one in PARAMETERS.values() if one.changes_result and one.name != "max_num_iterations"]
+        values = {place: read_place(self.config, place) for one in deciding for place in one.places if self._used(place)}
+        return {"scene images": list(self.scene.images), **values}
+
+    def _used(self, place: str) -> bool:
+        """Whether the place is there: an optimizer without a scheduler has no place for its settings."""
+        parts = place.split(".")
+        return parts[0] != "optimizers" or self.config.optimizers[parts[1]][parts[2]] is not None
+
+    def _anneal(self) -> None:
+        """Sharpen the proposals' weights over the first steps. Source: Barron et al. 2022, eq. 18."""
+        if not self.config.pipeline.model.use_proposal_weight_anneal:
+            return
+        slope = self.config.pipeline.model.proposal_weights_anneal_slope
+        part = min(self.step / self.config.pipeline.model.proposal_weights_anneal_max_num_iters, 1.0)
+        self.model.proposal_sampler.set_anneal(slope * part / ((slope - 1.0) * part + 1.0))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet_nerfstudio() -> Iterator[None]:
+    """nerfstudio prints its set-up to stdout, where our callers print results."""
+    before = CONSOLE.quiet
+    CONSOLE.quiet = True
+    try:
+        yield
+    finally:
+        CONSOLE.quiet = before
+
+
+@contextmanager
+def _out_of_memory() -> Iterator[None]:
+    """Name the several ways in which memory runs out."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemory(f"out of memory ({error}): use smaller grids, fewer rays or fewer samples") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise OutOfMemory("out of memory: use smaller grids, fewer rays or fewer samples") from error
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
