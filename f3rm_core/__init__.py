@@ -7,6 +7,7 @@ nerfstudio (several seconds).
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,4 +71,8 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    with warnings.catch_warnings():
+        # nerfstudio and torchmetrics call what torch has deprecated; that is no news for our users.
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -57,10 +57,6 @@ class NumbaGridEncoding(GridEncoding):
         encoded = self(positions)
         torch.autograd.grad(encoded.sum(), [positions, self.params])
 
-    def table(self, params: Tensor) -> npt.NDArray[np.float32]:  # [entries, features], shares memory
-        array: npt.NDArray[np.float32] = params.detach().numpy()
-        return array.reshape(self.spec.num_entries, self.spec.features_per_level)
-
 
 class _Encode(torch.autograd.Function):
     """The encoding, differentiable in the parameters only."""
@@ -74,7 +70,7 @@ class _Encode(torch.autograd.Function):
     ) -> Tensor:  # [points, levels * features]
         encoded = torch.empty(positions.shape[0], grid.output_dim)
         kernel = kernels_for(grid.spec.features_per_level).forward
-        _launch(kernel, positions.numpy(), grid.table(params), *grid.level_arrays, encoded.numpy())
+        _launch(kernel, _flat(positions), _flat(params), *grid.level_arrays, _flat(encoded))
         ctx.grid = grid
         ctx.save_for_backward(positions)  # and no parameters: the output is linear in them
         return encoded
@@ -84,12 +80,10 @@ class _Encode(torch.autograd.Function):
     def backward(ctx: Any, grad_encoded: Tensor) -> tuple[None, Tensor, None]:
         (positions,) = ctx.saved_tensors
         grid: NumbaGridEncoding = ctx.grid
-        upstream = grad_encoded.contiguous().numpy()
         grad_params = grid.gradient_buffer.take(grid.spec.num_parameters)
         kernel = kernels_for(grid.spec.features_per_level).backward_table
-        _launch(
-            kernel, positions.numpy(), upstream, *grid.level_arrays, _num_threads(), grid.table(grad_params)
-        )
+        threads = _num_threads()
+        _launch(kernel, _flat(positions), _flat(grad_encoded), *grid.level_arrays, threads, _flat(grad_params))
         return None, grad_params, None
 
 
@@ -117,10 +111,9 @@ class _FollowPositions(torch.autograd.Function):
         positions, params = ctx.saved_tensors
         grid: NumbaGridEncoding = ctx.grid
         grad_positions = torch.empty_like(positions)
-        at = positions.detach().numpy()
-        upstream = grad_encoded.contiguous().numpy()
         kernel = kernels_for(grid.spec.features_per_level).backward_positions
-        _launch(kernel, at, grid.table(params), upstream, *grid.level_arrays, grad_positions.numpy())
+        upstream = _flat(grad_encoded)
+        _launch(kernel, _flat(positions), _flat(params), upstream, *grid.level_arrays, _flat(grad_positions))
         return grad_encoded, grad_positions, None, None
 
 
@@ -146,6 +139,12 @@ class _GradientBuffer:
 
     def __reduce__(self) -> tuple[type[_GradientBuffer], tuple[()]]:
         return type(self), ()  # a copy of the module gets memory of its own
+
+
+def _flat(tensor: Tensor) -> npt.NDArray[np.float32]:
+    """Shares memory with the tensor where that is contiguous; a copy where not."""
+    array: npt.NDArray[np.float32] = tensor.detach().contiguous().view(-1).numpy()
+    return array
 
 
 def _num_threads() -> int:

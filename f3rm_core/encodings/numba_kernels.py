@@ -10,7 +10,6 @@ Compiled code is cached on disk: beside this file, or where that is read-only in
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from numba.extending import intrinsic
 
 from f3rm_core.encodings.reference import HASH_PRIMES, MAX_CELL
 
-_BLOCK = 512  # points; a block's indices and weights (32 KiB) stay in the first-level cache
+_BLOCK = 512  # points; a block's indices and weights are 32 KiB and stay near the core
 _AHEAD = 16  # points between a prefetch and its use: about the memory latency over the time for a point
 _FAST = {"contract"}  # fused multiply-add, as in tiny-cuda-nn; no reordering of sums, NaN stays NaN
 
@@ -36,41 +35,43 @@ _PRIME_Z = np.uint32(HASH_PRIMES[2])
 
 
 class Kernels(NamedTuple):
-    """The kernels for one number of features per level. Arrays are C-contiguous; `levels` stands for five [levels] arrays:
-    scales float32, resolutions uint32, sizes uint32, dense bool, offsets int64."""
+    """The kernels for one number of features per level.
+
+    All arrays are flat and C-contiguous: with strides that the compiler knows it makes vector code. `levels` stands for five
+    [levels] arrays: scales float32, resolutions uint32, sizes uint32, dense bool, offsets int64.
+    """
 
     forward: Any
-    """(positions [points, 3], table [entries, features], *levels, out [points, levels * features])"""
+    """(positions [points * 3], table [entries * features], *levels, out encoded [points * levels * features])"""
     backward_table: Any
-    """(positions, grad_out [points, levels * features], *levels, threads, out grad_table [entries, features])"""
+    """(positions, grad_encoded [points * levels * features], *levels, threads, out grad_table [entries * features])"""
     backward_positions: Any
-    """(positions, table, grad_out, *levels, out grad_positions [points, 3])"""
+    """(positions, table, grad_encoded, *levels, out grad_positions [points * 3])"""
 
 
 @intrinsic
-def _prefetch(typing_context: Any, table: Any, row: Any) -> Any:
-    """Ask for a row of a 2-D array to be brought near; never faults."""
+def _prefetch(typing_context: Any, array: Any, element: Any) -> Any:
+    """Ask for the cache line of an element of a flat float32 array; never faults."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        row_index = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        row_bytes = cgutils.unpack_tuple(builder, array.strides)[0]
-        byte_pointer = ir.IntType(8).as_pointer()
-        address = builder.gep(builder.bitcast(array.data, byte_pointer), [builder.mul(row_index, row_bytes)])
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        offset = context.cast(builder, arguments[1], signature.args[1], types.intp)
         int32 = ir.IntType(32)
+        byte_pointer = ir.IntType(8).as_pointer()
+        address = builder.bitcast(builder.gep(data, [offset]), byte_pointer)
         prefetch_type = ir.FunctionType(ir.VoidType(), [byte_pointer, int32, int32, int32])
         function = cgutils.get_or_insert_function(builder.module, prefetch_type, "llvm.prefetch.p0")
         builder.call(function, [address, int32(0), int32(3), int32(1)])  # to read, into every cache level, data
         return context.get_dummy_value()
 
-    return types.void(table, row), generate
+    return types.void(array, element), generate
 
 
 @njit(cache=True, fastmath=_FAST)
 def _locate(position: Any, scale: Any) -> Any:
     """Lower cell along an axis as uint32, and the fraction within the cell. Any float gives a valid cell."""
-    scaled = np.float32(np.float32(position * scale) + _HALF)
-    floor = np.float32(math.floor(scaled))
+    scaled = np.float32(position * scale) + _HALF  # becomes one fused multiply-add
+    floor = np.floor(scaled)
     cell = floor if floor > -_MAX_CELL else -_MAX_CELL  # NaN, too, ends here
     cell = cell if cell < _MAX_CELL else _MAX_CELL
     return np.uint32(np.int32(cell)), np.float32(scaled - floor)
@@ -78,58 +79,62 @@ def _locate(position: Any, scale: Any) -> Any:
 
 @njit(cache=True, fastmath=_FAST)
 def _corners(
-    positions: Any, first: Any, count: Any, scale: Any, resolution: Any, size: Any, dense: Any, index: Any, weight: Any
+    positions: Any, count: Any, scale: Any, resolution: Any, size: Any, dense: Any, index: Any, weight: Any
 ) -> None:
-    """Entries and trilinear weights of the eight corners for `count` points from `first` on, into index and weight [8, block]."""
+    """Entries and trilinear weights of the eight corners of `count` points, into index and weight [8 * _BLOCK]."""
     plane = np.uint32(resolution * resolution)
     mask = np.uint32(size - _UNIT)  # of use where size is a power of two, that is, where entries are hashed
     for i in range(count):
-        x, x_upper = _locate(positions[first + i, 0], scale)
-        y, y_upper = _locate(positions[first + i, 1], scale)
-        z, z_upper = _locate(positions[first + i, 2], scale)
+        x, x_upper = _locate(positions[3 * i + 0], scale)
+        y, y_upper = _locate(positions[3 * i + 1], scale)
+        z, z_upper = _locate(positions[3 * i + 2], scale)
         x_lower = np.float32(_ONE - x_upper)
         y_lower = np.float32(_ONE - y_upper)
         z_lower = np.float32(_ONE - z_upper)
-        weight[0, i] = x_lower * np.float32(y_lower * z_lower)
-        weight[1, i] = x_upper * np.float32(y_lower * z_lower)
-        weight[2, i] = x_lower * np.float32(y_upper * z_lower)
-        weight[3, i] = x_upper * np.float32(y_upper * z_lower)
-        weight[4, i] = x_lower * np.float32(y_lower * z_upper)
-        weight[5, i] = x_upper * np.float32(y_lower * z_upper)
-        weight[6, i] = x_lower * np.float32(y_upper * z_upper)
-        weight[7, i] = x_upper * np.float32(y_upper * z_upper)
+        weight[i] = x_lower * np.float32(y_lower * z_lower)
+        weight[_BLOCK + i] = x_upper * np.float32(y_lower * z_lower)
+        weight[2 * _BLOCK + i] = x_lower * np.float32(y_upper * z_lower)
+        weight[3 * _BLOCK + i] = x_upper * np.float32(y_upper * z_lower)
+        weight[4 * _BLOCK + i] = x_lower * np.float32(y_lower * z_upper)
+        weight[5 * _BLOCK + i] = x_upper * np.float32(y_lower * z_upper)
+        weight[6 * _BLOCK + i] = x_lower * np.float32(y_upper * z_upper)
+        weight[7 * _BLOCK + i] = x_upper * np.float32(y_upper * z_upper)
         x1 = np.uint32(x + _UNIT)
         if dense:
             y0 = np.uint32(y * resolution)
             y1 = np.uint32(y0 + resolution)
             z0 = np.uint32(z * plane)
             z1 = np.uint32(z0 + plane)
-            index[0, i] = np.uint32(x + np.uint32(y0 + z0))
-            index[1, i] = np.uint32(x1 + np.uint32(y0 + z0))
-            index[2, i] = np.uint32(x + np.uint32(y1 + z0))
-            index[3, i] = np.uint32(x1 + np.uint32(y1 + z0))
-            index[4, i] = np.uint32(x + np.uint32(y0 + z1))
-            index[5, i] = np.uint32(x1 + np.uint32(y0 + z1))
-            index[6, i] = np.uint32(x + np.uint32(y1 + z1))
-            index[7, i] = np.uint32(x1 + np.uint32(y1 + z1))
+            index[i] = np.uint32(x + np.uint32(y0 + z0))
+            index[_BLOCK + i] = np.uint32(x1 + np.uint32(y0 + z0))
+            index[2 * _BLOCK + i] = np.uint32(x + np.uint32(y1 + z0))
+            index[3 * _BLOCK + i] = np.uint32(x1 + np.uint32(y1 + z0))
+            index[4 * _BLOCK + i] = np.uint32(x + np.uint32(y0 + z1))
+            index[5 * _BLOCK + i] = np.uint32(x1 + np.uint32(y0 + z1))
+            index[6 * _BLOCK + i] = np.uint32(x + np.uint32(y1 + z1))
+            index[7 * _BLOCK + i] = np.uint32(x1 + np.uint32(y1 + z1))
         else:
             y0 = np.uint32(y * _PRIME_Y)
             y1 = np.uint32(y0 + _PRIME_Y)
             z0 = np.uint32(z * _PRIME_Z)
             z1 = np.uint32(z0 + _PRIME_Z)
-            index[0, i] = (x ^ y0 ^ z0) & mask
-            index[1, i] = (x1 ^ y0 ^ z0) & mask
-            index[2, i] = (x ^ y1 ^ z0) & mask
-            index[3, i] = (x1 ^ y1 ^ z0) & mask
-            index[4, i] = (x ^ y0 ^ z1) & mask
-            index[5, i] = (x1 ^ y0 ^ z1) & mask
-            index[6, i] = (x ^ y1 ^ z1) & mask
-            index[7, i] = (x1 ^ y1 ^ z1) & mask
+            index[i] = (x ^ y0 ^ z0) & mask
+            index[_BLOCK + i] = (x1 ^ y0 ^ z0) & mask
+            index[2 * _BLOCK + i] = (x ^ y1 ^ z0) & mask
+            index[3 * _BLOCK + i] = (x1 ^ y1 ^ z0) & mask
+            index[4 * _BLOCK + i] = (x ^ y0 ^ z1) & mask
+            index[5 * _BLOCK + i] = (x1 ^ y0 ^ z1) & mask
+            index[6 * _BLOCK + i] = (x ^ y1 ^ z1) & mask
+            index[7 * _BLOCK + i] = (x1 ^ y1 ^ z1) & mask
     if dense:
+        highest = _UNIT
         for corner in range(8):
             for i in range(count):
-                if index[corner, i] >= size:  # rare: division costs more than the rest
-                    index[corner, i] = index[corner, i] % size
+                highest = max(highest, index[corner * _BLOCK + i])
+        if highest >= size:  # rare: division costs more than the rest
+            for corner in range(8):
+                for i in range(count):
+                    index[corner * _BLOCK + i] = index[corner * _BLOCK + i] % size
 
 
 @lru_cache(maxsize=None)
@@ -137,36 +142,42 @@ def kernels_for(features: int) -> Kernels:
     """Kernels with loops over features of a fixed length, which the compiler unrolls; compiled at their first call."""
 
     @njit(parallel=True, cache=True, fastmath=_FAST)
-    def forward(positions, table, scales, resolutions, sizes, dense, offsets, out):  # type: ignore[no-untyped-def]
-        points = positions.shape[0]
+    def forward(positions, table, scales, resolutions, sizes, dense, offsets, encoded):  # type: ignore[no-untyped-def]
+        points = positions.shape[0] // 3
+        width = scales.shape[0] * features
         for block in prange((points + _BLOCK - 1) // _BLOCK):
-            index = np.empty((8, _BLOCK), np.uint32)
-            weight = np.empty((8, _BLOCK), np.float32)
+            index = np.empty(8 * _BLOCK, np.uint32)
+            weight = np.empty(8 * _BLOCK, np.float32)
             first = np.int64(block) * _BLOCK
             count = min(_BLOCK, points - first)
+            at = positions[3 * first : 3 * (first + count)]
+            rows = encoded[width * first : width * (first + count)]
             for level in range(scales.shape[0]):
                 size = sizes[level]
-                _corners(positions, first, count, scales[level], resolutions[level], size, dense[level], index, weight)
-                entries = table[offsets[level] : offsets[level] + np.int64(size)]
+                _corners(at, count, scales[level], resolutions[level], size, dense[level], index, weight)
+                entries = table[offsets[level] * features : (offsets[level] + np.int64(size)) * features]
                 for i in range(count):
                     ahead = min(i + _AHEAD, count - 1)
                     for corner in range(8):
-                        _prefetch(entries, index[corner, ahead])
+                        _prefetch(entries, np.int64(index[corner * _BLOCK + ahead]) * features)
+                    row = i * width + level * features
                     for feature in range(features):
                         total = np.float32(0.0)
                         for corner in range(8):
-                            total += weight[corner, i] * entries[index[corner, i], feature]
-                        out[first + i, level * features + feature] = total
+                            entry = np.int64(index[corner * _BLOCK + i]) * features
+                            total += weight[corner * _BLOCK + i] * entries[entry + feature]
+                        rows[row + feature] = total
 
     @njit(parallel=True, cache=True, fastmath=_FAST)
     def backward_table(  # type: ignore[no-untyped-def]
-        positions, grad_out, scales, resolutions, sizes, dense, offsets, threads, grad_table
+        positions, grad_encoded, scales, resolutions, sizes, dense, offsets, threads, grad_table
     ):
-        points = positions.shape[0]
+        points = positions.shape[0] // 3
         levels = scales.shape[0]
+        width = levels * features
         for thread in prange(threads):
-            index = np.empty((8, _BLOCK), np.uint32)
-            weight = np.empty((8, _BLOCK), np.float32)
+            index = np.empty(8 * _BLOCK, np.uint32)
+            weight = np.empty(8 * _BLOCK, np.float32)
             for turn in range((levels + threads - 1) // threads):
                 # Fine levels cost more: dealt out like cards, back and forth, from the finest on.
                 seat = np.int64(thread)
@@ -174,54 +185,61 @@ def kernels_for(features: int) -> Kernels:
                 if level < 0:
                     continue
                 size = sizes[level]
-                entries = grad_table[offsets[level] : offsets[level] + np.int64(size)]
+                entries = grad_table[offsets[level] * features : (offsets[level] + np.int64(size)) * features]
                 entries[:] = np.float32(0.0)
-                for block in range((points + _BLOCK - 1) // _BLOCK):
-                    first = block * _BLOCK
+                for first in range(0, points, _BLOCK):
                     count = min(_BLOCK, points - first)
-                    _corners(positions, first, count, scales[level], resolutions[level], size, dense[level], index, weight)
+                    at = positions[3 * first : 3 * (first + count)]
+                    upstream = grad_encoded[width * first : width * (first + count)]
+                    _corners(at, count, scales[level], resolutions[level], size, dense[level], index, weight)
                     for i in range(count):
                         ahead = min(i + _AHEAD, count - 1)
                         for corner in range(8):
-                            _prefetch(entries, index[corner, ahead])
+                            _prefetch(entries, np.int64(index[corner * _BLOCK + ahead]) * features)
+                        row = i * width + level * features
                         for corner in range(8):
-                            row = index[corner, i]
+                            entry = np.int64(index[corner * _BLOCK + i]) * features
+                            share = weight[corner * _BLOCK + i]
                             for feature in range(features):
-                                entries[row, feature] += (
-                                    weight[corner, i] * grad_out[first + i, level * features + feature]
-                                )
+                                entries[entry + feature] += share * upstream[row + feature]
 
     @njit(parallel=True, cache=True, fastmath=_FAST)
     def backward_positions(  # type: ignore[no-untyped-def]
-        positions, table, grad_out, scales, resolutions, sizes, dense, offsets, grad_positions
+        positions, table, grad_encoded, scales, resolutions, sizes, dense, offsets, grad_positions
     ):
-        points = positions.shape[0]
+        points = positions.shape[0] // 3
+        width = scales.shape[0] * features
         for block in prange((points + _BLOCK - 1) // _BLOCK):
-            index = np.empty((8, _BLOCK), np.uint32)
-            weight = np.empty((8, _BLOCK), np.float32)
+            index = np.empty(8 * _BLOCK, np.uint32)
+            weight = np.empty(8 * _BLOCK, np.float32)
             first = np.int64(block) * _BLOCK
             count = min(_BLOCK, points - first)
-            grad_positions[first : first + count] = np.float32(0.0)
+            at = positions[3 * first : 3 * (first + count)]
+            upstream = grad_encoded[width * first : width * (first + count)]
+            grads = grad_positions[3 * first : 3 * (first + count)]
+            grads[:] = np.float32(0.0)
             for level in range(scales.shape[0]):
                 scale = scales[level]
                 size = sizes[level]
-                _corners(positions, first, count, scale, resolutions[level], size, dense[level], index, weight)
-                entries = table[offsets[level] : offsets[level] + np.int64(size)]
+                _corners(at, count, scale, resolutions[level], size, dense[level], index, weight)
+                entries = table[offsets[level] * features : (offsets[level] + np.int64(size)) * features]
                 for i in range(count):
                     ahead = min(i + _AHEAD, count - 1)
                     for corner in range(8):
-                        _prefetch(entries, index[corner, ahead])
+                        _prefetch(entries, np.int64(index[corner * _BLOCK + ahead]) * features)
+                    row = i * width + level * features
                     for axis in range(3):
                         slope = np.float32(0.0)
                         for edge in range(4):
                             # The corners at both ends of an edge along this axis; their weights add up to the edge's.
-                            lower = edge % (1 << axis) + (edge >> axis << (axis + 1))
-                            upper = lower + (1 << axis)
+                            lower = (edge % (1 << axis) + (edge >> axis << (axis + 1))) * _BLOCK + i
+                            upper = lower + (_BLOCK << axis)
                             rise = np.float32(0.0)
                             for feature in range(features):
-                                gain = entries[index[upper, i], feature] - entries[index[lower, i], feature]
-                                rise += grad_out[first + i, level * features + feature] * gain
-                            slope += (weight[lower, i] + weight[upper, i]) * rise
-                        grad_positions[first + i, axis] += scale * slope
+                                high = entries[np.int64(index[upper]) * features + feature]
+                                low = entries[np.int64(index[lower]) * features + feature]
+                                rise += upstream[row + feature] * (high - low)
+                            slope += (weight[lower] + weight[upper]) * rise
+                        grads[3 * i + axis] += scale * slope
 
     return Kernels(forward, backward_table, backward_positions)

@@ -1,8 +1,8 @@
 """Extracted features on disk: made once, checked whenever opened, mapped into memory.
 
-A scene's maps are `features/KEY.npy` in the cache folder, with KEY.json beside it that says what they are and holds
-their checksum. The key covers the bytes of every image, in order, and the extractor's identity. The first process
-that asks extracts under a lock; the others wait, then read.
+A scene's maps are `features/KEY.npy` in the cache folder, with KEY.json beside it that says what they are and
+holds their checksum. The key covers the bytes of every image, in order, and the extractor's identity. The
+first process that asks extracts under a lock; the others wait, then read.
 """
 
 from __future__ import annotations
@@ -117,9 +117,7 @@ def _make(
     progress: bool | None,
 ) -> None:
     """Extract into `path`; the caller holds its lock."""
-    for leftover in path.parent.glob(
-        f".{path.stem}.*.tmp"
-    ):  # of a process that was killed while it held the lock
+    for leftover in path.parent.glob(f".{path.stem}.*.tmp"):  # of a process that was killed while it held the lock
         leftover.unlink(missing_ok=True)
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "<f2", "fortran_order": False, "shape": shape})
@@ -173,8 +171,8 @@ def _extract(
             assert maps.dtype == np.float16, f"{extractor.name}: {maps.dtype}"
             if not np.isfinite(maps).all():
                 raise WeightsUnavailable(
-                    f"{extractor.name}: features of {paths[0]} or the next {len(paths) - 1} images are not finite; "
-                    "the weight file is probably damaged: download it again"
+                    f"{extractor.name}: features of {paths[0]} or the next {len(paths) - 1} images are not "
+                    "finite; the weight file is probably damaged: download it again"
                 )
             yield maps
             bar.update(len(paths))

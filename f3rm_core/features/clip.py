@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import open_clip
-import regex
 import torch
 from open_clip.transformer import VisionTransformer
 from PIL import Image
@@ -42,17 +42,13 @@ class ClipExtractor(LanguageFeatureExtractor):
     Source: Zhou et al. 2022, Extract Free Dense Labels from CLIP (MaskCLIP).
     """
 
-    def __init__(
-        self, settings: FeatureSettings, cache_dir: Path | None = None, *, device: str | None = None
-    ) -> None:
+    def __init__(self, settings: FeatureSettings, cache_dir: Path | None = None, *, device: str | None = None) -> None:
         self._weights = find_weights(settings, cache_dir)
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         vision = self._weights.config["vision_cfg"]
         patch_size = vision.get("patch_size", 16)
         if not isinstance(patch_size, int):
-            raise InvalidParameter(
-                "clip_model", settings.clip_model, "its patches are not square; take another"
-            )
+            raise InvalidParameter("clip_model", settings.clip_model, "its patches are not square; take another")
         self.name = f"{settings.clip_model} ({settings.clip_pretrained})"
         self.channels = int(self._weights.config["embed_dim"])
         self.patch_size = patch_size
@@ -119,7 +115,7 @@ class ClipExtractor(LanguageFeatureExtractor):
     def _check_query(self, query: str, limit: int) -> None:
         pieces = [
             (piece, self._tokenizer.encode(piece))
-            for piece in regex.findall(self._tokenizer.pat, self._tokenizer.clean_fn(query))
+            for piece in self._tokenizer.pat.findall(self._tokenizer.clean_fn(query))
         ]
         known = self._weights.token_ids
         unknown = [piece for piece, tokens in pieces if known is not None and not known.issuperset(tokens)]
@@ -149,8 +145,8 @@ def dense_features(
 ) -> Tensor:
     """Patch features in the joint space of image and text, not normalised: [batch, rows, columns, channels].
 
-    All blocks but the last run as they are. Of the last block's attention a patch takes its own value only, and the
-    result goes through the class token's way out: ln_post and the projection; no residual, no MLP.
+    All blocks but the last run as they are. Of the last block's attention a patch takes its own value only,
+    and the result goes through the class token's way out: ln_post and the projection; no residual, no MLP.
     """
     x = visual.conv1(pixels)  # [batch, width, rows, columns]
     batch, _, rows, columns = x.shape
@@ -163,9 +159,7 @@ def dense_features(
         x = block(x)
     attention = last.attn
     width = attention.embed_dim
-    value = F.linear(
-        last.ln_1(x[:, 1:]), attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :]
-    )
+    value = F.linear(last.ln_1(x[:, 1:]), attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
     x = visual.ln_post(attention.out_proj(value)) @ visual.proj  # [batch, patches, channels]
     return x.reshape(batch, rows, columns, -1)
 
@@ -173,8 +167,8 @@ def dense_features(
 def resized_positions(visual: VisionTransformer, rows: int, columns: int) -> Tensor:
     """The positional embedding for a map of rows x columns: [1 + rows * columns, width].
 
-    As open_clip's `resize_pos_embed` does when it loads weights for another image size; the embedding itself at the
-    size that the model was trained at.
+    As open_clip's `resize_pos_embed` does when it loads weights for another image size; the embedding itself
+    at the size that the model was trained at.
     """
     embedding = visual.positional_embedding  # [1 + grid rows * grid columns, width]
     if (rows, columns) == tuple(visual.grid_size):
@@ -189,7 +183,9 @@ def _load(weights: ClipWeights) -> open_clip.CLIP:
     try:
         if is_torchscript(file):
             model = open_clip.create_model(weights.architecture)
-            state = torch.jit.load(str(file), map_location="cpu").state_dict()
+            with warnings.catch_warnings():  # torch.jit is deprecated, OpenAI's files are what they are
+                warnings.simplefilter("ignore", FutureWarning)
+                state = torch.jit.load(str(file), map_location="cpu").state_dict()
             # what archives hold beside the parameters
             extra = ("input_resolution", "context_length", "vocab_size", "attn_mask")
             model.load_state_dict({key: value for key, value in state.items() if key not in extra})
@@ -200,8 +196,8 @@ def _load(weights: ClipWeights) -> open_clip.CLIP:
     except Exception as error:  # pickle, zip, shape and key errors of several libraries
         reason = " ".join(str(error).split())[:160]
         raise WeightsUnavailable(
-            f"clip_pretrained={weights.pretrained!r}: {file} can't be loaded into {weights.model} ({reason}); "
-            f"give the weights of this model, or download them again"
+            f"clip_pretrained={weights.pretrained!r}: {file} can't be loaded into {weights.model} "
+            f"({reason}); give the weights of this model, or download them again"
         ) from error
     return model.eval().requires_grad_(False)
 

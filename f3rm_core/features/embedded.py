@@ -1,8 +1,8 @@
 """The compact weight file of `tabletop-mini`, the small model that ships with the package.
 
-It is the state of an open_clip `CLIP` in half precision, but its token table has only the rows of tokens that the
-model was trained with: row 0 stands for every other token, row 1 + i for `token_ids[i]`. It is expanded into an
-ordinary open_clip weight file and model configuration, so that one code path loads it and real CLIP.
+It is the state of an open_clip `CLIP` in half precision, but its token table has only the rows of tokens that
+the model was trained with: row 0 stands for every other token, row 1 + i for `token_ids[i]`. It is expanded
+into an ordinary open_clip weight file and model configuration, so that one code path loads it and real CLIP.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class CompactHeader:
 
 def write_compact(
     path: Path,
-    state: Mapping[
-        str, np.ndarray
-    ],  # an open_clip CLIP's state; its token table is [len(token_ids) + 1, width]
+    state: Mapping[str, np.ndarray],  # an open_clip CLIP's state; its token table is [len(token_ids) + 1, width]
     header: CompactHeader,
 ) -> None:
     """Write a compact file, in half precision."""
@@ -102,9 +100,7 @@ def expand(path: Path, folder: Path) -> tuple[Path, Path]:
     if not _is_whole(weights):
         state = _load(path)
         _check_table(path, state, header)
-        rows = np.zeros(
-            _vocabulary(header), dtype=np.int64
-        )  # [vocabulary]: each token's row in the compact table
+        rows = np.zeros(_vocabulary(header), dtype=np.int64)  # [vocabulary]: each token's row in the compact table
         rows[list(header.token_ids)] = np.arange(1, len(header.token_ids) + 1)
         state[_TOKEN_TABLE] = state[_TOKEN_TABLE][rows]
         with atomic_write(weights) as stream:

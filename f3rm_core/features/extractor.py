@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -28,9 +30,10 @@ class FeatureSettings:
     Args:
         feature_type: one of FEATURE_TYPES.
         clip_model: open_clip's name of the model, or `tabletop-mini`, which ships with the package.
-        clip_pretrained: open_clip's tag of the weights (`openai`), a weight file, or `embedded` for `tabletop-mini`.
-        feature_image_size: images are resized so that their long side has about this many pixels (both sides are
-            rounded to whole patches); 0 keeps each image's own size.
+        clip_pretrained: open_clip's tag of the weights (`openai`), a weight file, or `embedded` for
+            `tabletop-mini`.
+        feature_image_size: images are resized so that their long side has about this many pixels (both sides
+            are rounded to whole patches); 0 keeps each image's own size.
         enable_cache: keep extracted features on disk.
 
     Raises:
@@ -45,9 +48,7 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         if self.feature_type not in FEATURE_TYPES:
-            raise InvalidParameter(
-                "feature_type", self.feature_type, f"must be one of {', '.join(FEATURE_TYPES)}"
-            )
+            raise InvalidParameter("feature_type", self.feature_type, f"must be one of {', '.join(FEATURE_TYPES)}")
         for name in ("clip_model", "clip_pretrained"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
@@ -69,8 +70,8 @@ class FeatureSettings:
 class FeatureExtractor(ABC):
     """Turns images into maps of features, one feature vector a patch.
 
-    What `identity` holds decides the result: two extractors with the same identity give the same maps. On the CPU
-    the maps are the same bits for any number of threads and any batch.
+    What `identity` holds decides the result: two extractors with the same identity give the same maps. On the
+    CPU the maps are the same bits for any number of threads and any batch.
     """
 
     name: str
@@ -123,8 +124,11 @@ class LanguageFeatureExtractor(FeatureExtractor):
 
 
 def map_shape(width: int, height: int, *, patch_size: int, long_side: int) -> tuple[int, int]:
-    """Rows and columns of a feature map: the image is resized so that its long side has about `long_side` pixels
-    (0: not resized), each side rounded to the nearest whole number of patches, at least one."""
+    """Rows and columns of the feature map of an image.
+
+    The image is resized so that its long side has about `long_side` pixels (0: not resized), each side
+    rounded to the nearest whole number of patches, at least one.
+    """
     scale = long_side / max(width, height) if long_side else 1.0
     rows, columns = (max(1, int(side * scale / patch_size + 0.5)) for side in (height, width))
     return rows, columns
@@ -144,9 +148,7 @@ def build_extractor(
         InvalidParameter: no such model, or one whose patch features can't be compared with text.
         WeightsUnavailable: no such weights.
     """
-    from f3rm_core.features.clip import ClipExtractor  # imports torch and open_clip
-
-    return ClipExtractor(settings, cache_dir, device=device)
+    return cast(FeatureExtractor, _clip_module().ClipExtractor(settings, cache_dir, device=device))
 
 
 def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> None:
@@ -155,9 +157,15 @@ def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> 
     Call it before trials start, so that a missing network shows once and not in every trial.
 
     Raises:
-        InvalidParameter, WeightsUnavailable: as in `build_extractor`; or the weights can't be downloaded, or their
-            file is broken.
+        InvalidParameter, WeightsUnavailable: as in `build_extractor`; or the weights can't be downloaded, or
+            their file is broken.
     """
-    from f3rm_core.features.clip import find_weights
+    _clip_module().find_weights(settings, cache_dir).fetch()
 
-    find_weights(settings, cache_dir).fetch()
+
+def _clip_module() -> ModuleType:
+    """Imports torch and open_clip, whose use of torch.jit would warn users of what they can't mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from f3rm_core.features import clip
+    return clip

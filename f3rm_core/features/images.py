@@ -38,9 +38,7 @@ def read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as file:
             if file.mode[0] in "IF":  # Pillow clips deep grey images when it converts them
-                raise SceneError(
-                    f"{path}: more than 8 bits a channel (mode {file.mode}); convert it to 8 bits"
-                )
+                raise SceneError(f"{path}: more than 8 bits a channel (mode {file.mode}); convert it to 8 bits")
             if not file.has_transparency_data:
                 return np.asarray(file.convert("RGB"))
             white = Image.new("RGBA", file.size, "white")

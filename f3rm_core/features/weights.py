@@ -91,15 +91,16 @@ class ClipWeights:
         if not _reachable(address):
             raise WeightsUnavailable(
                 f"clip_model={self.model!r}: its weights {self.pretrained!r} are not on this machine and "
-                f"{address} can't be reached; download them on a machine with network and set clip_pretrained "
-                f"to the file, {_INSTEAD}"
+                f"{address} can't be reached; download them on a machine with network and set "
+                f"clip_pretrained to the file, {_INSTEAD}"
             )
         try:
             return Path(download_pretrained(dict(self.hub_entry)))
         except Exception as error:  # whatever the hub's client raises: it changes from version to version
             raise WeightsUnavailable(
-                f"clip_model={self.model!r}: its weights {self.pretrained!r} can't be downloaded from {address} "
-                f"({_first_line(error)}); try again, set clip_pretrained to a local file, {_INSTEAD}"
+                f"clip_model={self.model!r}: its weights {self.pretrained!r} can't be downloaded from "
+                f"{address} ({_first_line(error)}); try again, "
+                f"set clip_pretrained to a local file, {_INSTEAD}"
             ) from error
 
 
@@ -179,7 +180,7 @@ def _find_open_clip(settings: FeatureSettings, config: Mapping[str, Any]) -> Cli
 
 
 def _check_tower(model: str, config: Mapping[str, Any]) -> None:
-    """MaskCLIP's value path stands for attention pooling by a class token in the last block of a plain ViT."""
+    """MaskCLIP's value path stands for pooling by a class token in the last block of a plain ViT."""
     vision, text = config["vision_cfg"], config["text_cfg"]
     reason = None
     if "timm_model_name" in vision:
@@ -196,7 +197,7 @@ def _check_tower(model: str, config: Mapping[str, Any]) -> None:
         raise InvalidParameter(
             "clip_model",
             model,
-            f"{reason}; dense features need open_clip's own ViT, such as 'ViT-L-14-336-quickgelu' or 'ViT-B-16'",
+            f"{reason}; dense features need open_clip's own ViT, such as 'ViT-L-14-336-quickgelu'",
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from f3rm_core.scenes.features import scene_features
 from f3rm_core.scenes.load import load_scene
+from f3rm_core.scenes.rays import SharedLensRays, share_lens
 
 if TYPE_CHECKING:
     from f3rm_core.config import FeatureDataManagerConfig
@@ -50,11 +51,11 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
 
     def setup_train(self) -> None:
         self.train_images = _read_images(self.train_dataset)
-        self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
+        self.train_ray_generator = self._ray_generator(self.train_dataset)
 
     def setup_eval(self) -> None:
         self.eval_images = _read_images(self.eval_dataset)
-        self.eval_ray_generator = RayGenerator(self.eval_dataset.cameras.to(self.device))
+        self.eval_ray_generator = self._ray_generator(self.eval_dataset)
         # nerfstudio's own trainer and `ns-eval` ask for these.
         self.eval_dataloader = RandIndicesEvalDataloader(input_dataset=self.eval_dataset, device=self.device)
         self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(
@@ -85,6 +86,8 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
 
     def eval_rays(self, index: int) -> RayBundle:  # [height, width]
         """The rays through a held-out image's pixels."""
+        if isinstance(self.eval_ray_generator, SharedLensRays):
+            return self.eval_ray_generator.image(index)
         return self.eval_dataset.cameras.to(self.device).generate_rays(camera_indices=index)
 
     def eval_features(self, index: int) -> tuple[RayBundle, Tensor]:  # [rows, columns], [rows, columns, channels]
@@ -98,11 +101,15 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
         cameras = self.eval_dataset.cameras.to(self.device)
         return cameras.generate_rays(camera_indices=index, coords=coords), features.to(self.device)
 
+    def _ray_generator(self, dataset: InputDataset) -> RayGenerator | SharedLensRays:
+        cameras = dataset.cameras.to(self.device)
+        return SharedLensRays(cameras) if share_lens(cameras) else RayGenerator(cameras)
+
     def _batch(
         self,
         count: int,
         images: Tensor,  # uint8 [images, height, width, 3]
-        generator: RayGenerator,
+        generator: RayGenerator | SharedLensRays,
         rows: np.ndarray,  # [images], rows of the feature maps
     ) -> tuple[RayBundle, dict[str, Tensor]]:
         number, height, width = images.shape[:3]

@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
-from torch.optim.lr_scheduler import LRScheduler
 
 from f3rm_core.encodings.base import GridEncoding
 from f3rm_core.errors import CheckpointError, Diverged, InvalidParameter, OutOfMemory
@@ -24,6 +24,7 @@ from f3rm_core.model.f3rm import FeatureFieldModel
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
 from f3rm_core.scenes.load import Scene
+from f3rm_core.training.allocator import reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
 from f3rm_core.training.result import Report, TrainResult
 from f3rm_core.training.seeding import seed_everything, seed_step
@@ -74,7 +75,7 @@ def train(
         raise InvalidParameter("max_num_iterations", budget_steps, "must be at least 1")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     count = threads or config.threads or os.cpu_count() or 1
-    with _threads(count), _quiet_nerfstudio(), _out_of_memory(), PeakMemory(device) as memory:
+    with _threads(count), _quiet_nerfstudio(), _out_of_memory(), reuse_memory(), PeakMemory(device) as memory:
         run = _Run(config, scene, device)
         if resume_from is not None:
             run.restore(load_checkpoint(resume_from), resume_from)
@@ -133,7 +134,7 @@ class _Run:
         self.half = config.mixed_precision and self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.schedulers: dict[str, LRScheduler] = {}
+        self.schedules: dict[str, Callable[[int], float]] = {}
         for group, parameters in self.model.get_param_groups().items():
             entry = config.optimizers[group]
             chosen = entry["optimizer"]
@@ -141,8 +142,9 @@ class _Run:
                 parameters, lr=chosen.lr, eps=chosen.eps, weight_decay=chosen.weight_decay, fused=True
             )
             if entry["scheduler"] is not None:
-                scheduler = entry["scheduler"].setup()
-                self.schedulers[group] = scheduler.get_scheduler(self.optimizers[group], chosen.lr)
+                # nerfstudio's schedules are functions of the step: asked at each step, they need no state of their own.
+                scheduler = entry["scheduler"].setup().get_scheduler(self.optimizers[group], chosen.lr)
+                self.schedules[group] = scheduler.lr_lambdas[0]
         self.scene = scene
         self.step = 0
         self.seconds = 0.0
@@ -157,6 +159,9 @@ class _Run:
         start = time.perf_counter()
         seed_step(self.config.machine.seed, self.step)
         self._anneal()
+        for group, schedule in self.schedules.items():
+            learning_rate = float(self.config.optimizers[group]["optimizer"].lr * schedule(self.step))
+            self.optimizers[group].param_groups[0]["lr"] = learning_rate
         every = self.config.gradient_accumulation_steps
         for group, optimizer in self.optimizers.items():
             if self.step % every.get(group, 1) == 0:
@@ -172,17 +177,16 @@ class _Run:
             if self.step % every.get(group, 1) == every.get(group, 1) - 1:
                 self.scaler.step(optimizer)
         self.scaler.update()
-        for scheduler in self.schedulers.values():
-            scheduler.step()
         self.loss = self.loss.detach()
         self.model.proposal_sampler.step_cb(self.step)
         self.step += 1
         self.seconds += time.perf_counter() - start
 
     def check_finite(self) -> None:
-        if not math.isfinite(float(self.loss)):
+        loss = self.loss.item()
+        if not math.isfinite(loss):
             raise Diverged(
-                f"loss is {float(self.loss)} at step {self.step}: the training diverged; lower lr or the loss weights"
+                f"loss is {loss} at step {self.step}: the training diverged; lower lr or the loss weights"
             )
 
     def state(self) -> dict[str, Any]:
@@ -191,7 +195,6 @@ class _Run:
             "run": self._identity(),
             "model": self.model.state_dict(),
             "optimizers": {group: optimizer.state_dict() for group, optimizer in self.optimizers.items()},
-            "schedulers": {group: scheduler.state_dict() for group, scheduler in self.schedulers.items()},
             "scaler": self.scaler.state_dict(),
             "proposals": self.model.proposal_sampler.state,
             "seconds": self.seconds,
@@ -214,8 +217,6 @@ class _Run:
         self.model.load_state_dict(checkpoint["model"])
         for group, state in checkpoint["optimizers"].items():
             self.optimizers[group].load_state_dict(state)
-        for group, state in checkpoint["schedulers"].items():
-            self.schedulers[group].load_state_dict(state)
         self.scaler.load_state_dict(checkpoint["scaler"])
         self.model.proposal_sampler.state = checkpoint["proposals"]
         self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
@@ -254,11 +255,13 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet_nerfstudio() -> Iterator[None]:
-    """nerfstudio prints its set-up to stdout, where our callers print results."""
+    """nerfstudio prints its set-up to stdout, where our callers print results, and warns of its own deprecations."""
     before = CONSOLE.quiet
     CONSOLE.quiet = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"nerfstudio\.")
+            yield
     finally:
         CONSOLE.quiet = before
 

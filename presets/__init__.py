@@ -1,0 +1,1 @@
+"""Presets, data only: one YAML file each. Load them with sweeps.spec.presets.load_preset."""

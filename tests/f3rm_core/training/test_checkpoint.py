@@ -1,0 +1,51 @@
+"""Checkpoints are whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from f3rm_core import CheckpointError, UsageError
+from f3rm_core.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+
+
+def test_the_newest_is_kept_and_found(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 9, {"value": torch.tensor(1.0)})
+    save_checkpoint(tmp_path, 10, {"value": torch.tensor(2.0)})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000010.ckpt"]
+    assert float(load_checkpoint(tmp_path)["value"]) == 2.0
+
+
+def test_a_failed_write_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:
+    kept = save_checkpoint(tmp_path, 1, {"value": 1})
+
+    class FullDisk:
+        def __reduce__(self) -> str:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UsageError, match="No space left"):
+        save_checkpoint(tmp_path, 2, {"value": FullDisk()})
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
+def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "step-000000001.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"step-000000001.ckpt: can't be read"):
+        load_checkpoint(path)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    torch.save({"format": 0}, path)
+    with pytest.raises(CheckpointError, match="another version"):
+        load_checkpoint(path)
+
+
+def test_an_empty_folder_has_none(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path) is None
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_checkpoint(tmp_path)

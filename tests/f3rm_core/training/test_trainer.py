@@ -1,0 +1,151 @@
+"""One training run: repeatable, resumable, honest about failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from f3rm_core import (
+    CheckpointError,
+    Diverged,
+    InvalidParameter,
+    OutOfMemory,
+    Report,
+    TrainResult,
+    build_config,
+    load_scene,
+    train,
+)
+
+Runner = Callable[..., TrainResult]
+QUALITY = ("psnr", "ssim", "feature_cosine", "feature_gain", "feature_mse")
+
+
+@pytest.fixture
+def run(tiny_scene: Path, tiny_parameters: dict[str, Any]) -> Runner:
+    def runner(steps: int, *, changes: dict[str, Any] | None = None, **arguments: Any) -> TrainResult:
+        config = build_config({**tiny_parameters, **(changes or {})})
+        return train(config, load_scene(str(tiny_scene)), budget_steps=steps, **arguments)
+
+    return runner
+
+
+def quality(result: TrainResult) -> list[float]:
+    return [result.metrics[name] for name in QUALITY]
+
+
+def test_every_metric_is_there_and_learning_shows(run: Runner) -> None:
+    short, long = run(2), run(150)
+    assert set(short.metrics) == {*QUALITY, "train_seconds", "render_seconds", "peak_memory_gb"}
+    assert long.metrics["psnr"] > short.metrics["psnr"] + 3.0
+    assert long.metrics["feature_gain"] > short.metrics["feature_gain"]
+    assert (long.steps, long.seed, long.threads, long.device) == (150, 0, 1, "cpu")
+    assert long.backend == "numba"
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(run: Runner) -> None:
+    first, again, other = run(6), run(6), run(6, changes={"seed": 1})
+    assert quality(first) == quality(again)
+    assert quality(first) != quality(other)
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(run: Runner, tmp_path: Path) -> None:
+    unbroken = run(14)
+    run(5, checkpoint_dir=tmp_path)
+    resumed = run(14, resume_from=tmp_path)
+    assert quality(resumed) == quality(unbroken)
+    assert resumed.steps == 14
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(run: Runner, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop_at_six(report: Report) -> None:
+        if report.step >= 6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(12, checkpoint_dir=tmp_path, report_steps=(6,), changes={"steps_per_save": 4}, on_report=stop_at_six)
+    (checkpoint,) = tmp_path.iterdir()
+    assert checkpoint.name == "step-000000006.ckpt"
+    assert quality(run(12, resume_from=checkpoint)) == quality(run(12))
+
+
+def test_metrics_come_at_the_report_steps_and_at_the_end(run: Runner) -> None:
+    reports: list[Report] = []
+    result = run(8, report_steps=(3, 5, 99), on_report=reports.append)
+    scored = {report.step: report.metrics for report in reports if report.metrics}
+    assert list(scored) == [3, 5, 8]
+    assert scored[8] == result.metrics
+    assert scored[3]["psnr"] != scored[8]["psnr"]
+
+
+def test_scoring_on_the_way_does_not_change_the_training(run: Runner) -> None:
+    assert quality(run(8, report_steps=(2, 4, 6))) == quality(run(8))
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(run: Runner, tmp_path: Path) -> None:
+    run(2, checkpoint_dir=tmp_path)
+    with pytest.raises(CheckpointError, match=r"hidden_dim is 16 there and 32 here"):
+        run(4, resume_from=tmp_path, changes={"hidden_dim": 32})
+
+
+def test_a_checkpoint_carries_over_to_another_backend(run: Runner, tmp_path: Path) -> None:
+    numba = run(5, checkpoint_dir=tmp_path)
+    reference = run(5, resume_from=tmp_path, changes={"encoding_backend": "reference"})
+    assert reference.backend == "reference"
+    assert quality(reference) == pytest.approx(quality(numba), rel=1e-4)
+
+
+def test_an_infinite_loss_stops_the_run_as_diverged(run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="diverged") as caught:
+        run(40, checkpoint_dir=tmp_path, changes={"lr": 1e6, "steps_per_save": 1})
+    assert caught.value.reason == "diverged"
+    for checkpoint in tmp_path.glob("*.ckpt"):
+        content = torch.load(checkpoint, weights_only=True)
+        assert content["step"] >= 1
+
+
+def test_out_of_memory_has_its_reason_and_the_process_trains_on(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2^20 rays of 4096 samples: about 50 GB for the positions alone, which the allocator refuses at once.
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_address_space_bytes() + 2 * 10**9, before[1]))
+    try:
+        with pytest.raises(OutOfMemory) as caught:
+            run(1, changes={"train_num_rays_per_batch": 1 << 20, "num_nerf_samples_per_ray": 4096})
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert caught.value.reason == "oom"
+    assert run(1).steps == 1
+
+
+def test_no_steps_is_refused(run: Runner) -> None:
+    with pytest.raises(InvalidParameter, match="max_num_iterations=0"):
+        run(0)
+
+
+def test_gradient_accumulation_changes_the_result(run: Runner) -> None:
+    assert quality(run(4, changes={"gradient_accumulation_steps": 2})) != quality(run(4))
+
+
+def test_the_panel_is_written(run: Runner, tmp_path: Path) -> None:
+    from PIL import Image
+
+    result = run(2, pictures_dir=tmp_path)
+    with Image.open(result.pictures["panel"]) as panel:
+        assert panel.width > 4 * panel.height  # five tiles in a row
+
+
+def test_camera_poses_are_refined_where_asked(run: Runner) -> None:
+    assert quality(run(4, changes={"camera_opt_mode": "SO3xR3"})) != quality(run(4))
+
+
+def _address_space_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
