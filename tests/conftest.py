@@ -39,18 +39,18 @@ def tiny_parameters() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def tiny_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a scene in nerfstudio format: 12 views of 32x24 pixels, two of them held out by name."""
-    return write_room(tmp_path_factory.mktemp("scene") / "room", views=12, held_out=2)
+    """Folder of a scene in nerfstudio format: 16 views of 32x24 pixels, two of them held out by name."""
+    return write_room(tmp_path_factory.mktemp("scene") / "room", views=16, held_out=2)
 
 
 def write_room(folder: Path, *, views: int, held_out: int, width: int = 32, height: int = 24) -> Path:
-    """Write views of a cubic room from cameras near its middle, looking outwards and turning."""
+    """Write views of a cubic room from cameras on a ring, looking across its middle."""
     (folder / "images").mkdir(parents=True)
     focal = 0.6 * width
     frames = []
     for index in range(views):
         angle = 2 * np.pi * index / views
-        pose = _look_outwards(angle)
+        pose = _look_across(angle)
         x, y = np.meshgrid(np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2)
         directions = np.stack([x / focal, -y / focal, -np.ones_like(x)], -1) @ pose[:3, :3].T
         Image.fromarray(_room_colors(pose[:3, 3], directions)).save(folder / "images" / f"{index:02d}.png")
@@ -74,14 +74,14 @@ def write_room(folder: Path, *, views: int, held_out: int, width: int = 32, heig
     return folder
 
 
-def _look_outwards(angle: float) -> np.ndarray:  # [4, 4], camera to world, looking along -z
-    backward = -np.array([np.cos(angle), np.sin(angle), 0.1 * np.sin(3 * angle)])
+def _look_across(angle: float) -> np.ndarray:  # [4, 4], camera to world, looking along -z
+    backward = np.array([np.cos(angle), np.sin(angle), 0.3 * np.sin(3 * angle)])
     backward /= np.linalg.norm(backward)
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right)
     pose = np.eye(4)
     pose[:3, :3] = np.stack([right, np.cross(backward, right), backward], -1)
-    pose[:3, 3] = -0.5 * backward
+    pose[:3, 3] = 1.2 * backward
     return pose
 
 

@@ -1,0 +1,35 @@
+"""What routes ask for: the store, the launcher, the settings, and checked path parts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from service.launcher import Launcher
+from service.settings import ServiceSettings
+from sweeps.store.repository import MAX_PAGE, Repository
+
+
+def _store(request: Request) -> Repository:
+    repository: Repository = request.app.state.repository
+    return repository
+
+
+def _launcher(request: Request) -> Launcher:
+    launcher: Launcher = request.app.state.launcher
+    return launcher
+
+
+def _settings(request: Request) -> ServiceSettings:
+    settings: ServiceSettings = request.app.state.settings
+    return settings
+
+
+Store = Annotated[Repository, Depends(_store)]
+Drivers = Annotated[Launcher, Depends(_launcher)]
+Configured = Annotated[ServiceSettings, Depends(_settings)]
+SweepId = Annotated[str, Path(description="The sweep's id.", max_length=64)]
+TrialNumber = Annotated[int, Path(description="The trial's number, from 0.", ge=0)]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.", max_length=500)]
+Limit = Annotated[int, Query(description="Items on a page.", ge=1, le=MAX_PAGE)]

@@ -1,0 +1,117 @@
+"""What a sweep found: /pareto, /winner and /export below /api/v1/sweeps/{id}."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel, Field
+from sweeps.analysis.export import command, preset_yaml
+
+from service.dependencies import Store, SweepId
+from service.errors import ProblemError, problem_docs
+from service.sweeps.schemas import Objective, TrialSummary, objectives, trial_summary
+from sweeps.outcome import Outcome
+
+router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
+
+Scenario = Annotated[str, Query(description="Who wins: `balanced`.", examples=["balanced"])]
+
+
+class FrontPoint(BaseModel):
+    """A completed trial among the others."""
+
+    trial: int
+    on_front: bool = Field(description="No trial is at least as good in all objectives and better in one.")
+    metrics: dict[str, float]
+    parameters: dict[str, object]
+
+
+class Front(BaseModel):
+    """The completed trials of a sweep, those on the front first."""
+
+    sweep_id: str
+    objectives: list[Objective]
+    points: list[FrontPoint] = Field(description="The front first, best first objective first; then by number.")
+
+
+class WinnerAnswer(BaseModel):
+    """Which trial wins a scenario, and why."""
+
+    sweep_id: str
+    scenario: str
+    reason: str = Field(description="Why this one, in words.")
+    scores: dict[str, float] = Field(description="Objective -> 0 (worst on the front) to 1 (best on it).")
+    trial: TrialSummary
+
+
+@router.get("/pareto", summary="The front", response_model=Front, responses=problem_docs(404))
+def pareto(sweep_id: SweepId, store: Store) -> Front:
+    """All completed trials with the mark of the Pareto front. Empty while none has completed."""
+    outcome = Outcome.read(store, sweep_id)
+    return Front(
+        sweep_id=sweep_id,
+        objectives=objectives(outcome.sweep.spec["objectives"]),
+        points=[
+            FrontPoint(
+                trial=point.trial,
+                on_front=point.on_front,
+                metrics=dict(point.metrics),
+                parameters=dict(outcome.trials[point.trial].parameters),
+            )
+            for point in outcome.points()
+        ],
+    )
+
+
+@router.get("/winner", summary="The winner", response_model=WinnerAnswer, responses=problem_docs(404, 409, 422))
+def winner(sweep_id: SweepId, store: Store, scenario: Scenario = "balanced") -> WinnerAnswer:
+    """The trial that wins a scenario, and why. 409 while no trial has completed."""
+    outcome = Outcome.read(store, sweep_id)
+    won = outcome.winner(scenario)
+    return WinnerAnswer(
+        sweep_id=sweep_id,
+        scenario=scenario,
+        reason=won.reason,
+        scores=dict(won.scores),
+        trial=trial_summary(outcome.trials[won.number]),
+    )
+
+
+@router.get(
+    "/export",
+    summary="A trial to use",
+    response_class=PlainTextResponse,
+    responses={
+        200: {
+            "description": "The preset as YAML, or the command as text.",
+            "content": {"application/yaml": {"schema": {"type": "string"}}, "text/plain": {}},
+        },
+        **problem_docs(404, 409, 422),
+    },
+)
+def export(
+    sweep_id: SweepId,
+    store: Store,
+    scenario: Annotated[
+        str | None, Query(description="Its winner (default: balanced); not together with trial.")
+    ] = None,
+    trial: Annotated[int | None, Query(ge=0, description="This completed trial.")] = None,
+    form: Annotated[
+        Literal["preset", "command"], Query(alias="format", description="A preset, or a command line.")
+    ] = "preset",
+) -> Response:
+    """The configuration of a trial as a preset (a file for `f3rm-sweeps train --preset`), or as a command."""
+    if scenario is not None and trial is not None:
+        raise ProblemError(422, "invalid-request", "scenario and trial are both given: give one of them")
+    outcome = Outcome.read(store, sweep_id)
+    chosen, why = outcome.chosen(scenario=scenario or "balanced", trial=trial)
+    if form == "command":
+        return PlainTextResponse(command(outcome.sweep, chosen) + "\n")
+    file_name = f"{outcome.sweep.name}-trial-{chosen.number}.yaml"
+    return Response(
+        preset_yaml(outcome.sweep, chosen, why=why),
+        media_type="application/yaml",
+        headers={"Content-Disposition": f'inline; filename="{file_name}"'},
+    )

@@ -1,0 +1,205 @@
+"""What the resource /sweeps gives out. Field names are those of the store's records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from f3rm_core import METRICS
+from service.links import picture_url, sweep_url
+from sweeps.store.records import AttemptRecord, ReportRecord, SweepRecord, TrialRecord
+from sweeps.store.states import AttemptOutcome, SweepState, TrialState
+
+
+class Objective(BaseModel):
+    """A metric that a sweep optimises."""
+
+    name: str = Field(examples=["psnr"])
+    direction: str = Field(description="maximize or minimize", examples=["maximize"])
+    unit: str = Field(examples=["dB"])
+
+
+class SweepSummary(BaseModel):
+    """A sweep and how it stands."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(description="Made by the service; stable.")
+    name: str = Field(description="As the spec says; need not be unique.")
+    state: SweepState
+    scene: str
+    objectives: list[Objective]
+    trials_planned: int
+    counts: dict[str, int] = Field(description="Number of trials in each state that occurs.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested: bool
+    stop_reason: str | None = Field(description="Which rule ended it, once finished.")
+    error: str | None = Field(description="Why it failed, one line.")
+    links: dict[str, str] = Field(description="Addresses of what belongs to it.")
+
+
+class Sweep(SweepSummary):
+    """A sweep with what was asked for."""
+
+    spec: dict[str, Any] = Field(description="The spec with its defaults filled in.")
+
+
+class SweepPage(BaseModel):
+    """One page of sweeps, newest first."""
+
+    items: list[SweepSummary]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class Failure(BaseModel):
+    """Why a trial failed."""
+
+    reason: str = Field(description="oom, diverged, crashed, lost, timeout or invalid.")
+    message: str | None
+
+
+class TrialSummary(BaseModel):
+    """A trial and how it stands."""
+
+    number: int
+    state: TrialState
+    parameters: dict[str, Any] = Field(description="What the sampler chose.")
+    seed: int
+    attempts: int = Field(description="How often it was started.")
+    step: int = Field(description="Training steps done, as last reported.")
+    total_steps: int
+    loss: float | None
+    metrics: dict[str, float] = Field(description="Its result on held-out views; empty until completed.")
+    failure: Failure | None
+    backend: str | None = Field(description="Hash-grid backend: tcnn, numba or reference.")
+    device: str | None
+    threads: int | None
+    seconds: float | None = Field(description="Training and evaluation of the attempt that finished, s.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    pictures: dict[str, str] = Field(description="Name -> address of a PNG.")
+
+
+class Attempt(BaseModel):
+    """One try at a trial."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int = Field(description="1 is the first.")
+    outcome: AttemptOutcome
+    started_at: datetime
+    ended_at: datetime | None
+    machine: str | None
+    resumed_from_step: int
+    environment: dict[str, Any]
+    message: str | None
+
+
+class Report(BaseModel):
+    """What an attempt reported at a step."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    attempt: int
+    step: int
+    loss: float | None
+    metrics: dict[str, float] = Field(description="Empty for plain progress.")
+    at: datetime
+
+
+class Trial(TrialSummary):
+    """A trial with everything that repeats it and all that it reported."""
+
+    configuration: dict[str, Any] = Field(description="Every parameter, seed included.")
+    failure_detail: str | None = Field(description="A traceback, where there is one.")
+    attempt_history: list[Attempt]
+    reports: list[Report]
+
+
+class TrialPage(BaseModel):
+    """One page of trials, by number."""
+
+    items: list[TrialSummary]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+def sweep_summary(record: SweepRecord) -> SweepSummary:
+    """A record of the store as the service shows it in a list."""
+    return SweepSummary(**_sweep_fields(record))
+
+
+def sweep_detail(record: SweepRecord) -> Sweep:
+    """A record of the store as the service shows it alone."""
+    return Sweep(**_sweep_fields(record), spec=dict(record.spec))
+
+
+def trial_summary(record: TrialRecord) -> TrialSummary:
+    """A trial of the store as the service shows it in a list."""
+    return TrialSummary(**_trial_fields(record))
+
+
+def trial_detail(record: TrialRecord, attempts: list[AttemptRecord], reports: list[ReportRecord]) -> Trial:
+    """A trial of the store as the service shows it alone."""
+    return Trial(
+        **_trial_fields(record),
+        configuration=dict(record.configuration),
+        failure_detail=record.failure_detail,
+        attempt_history=[Attempt.model_validate(attempt) for attempt in attempts],
+        reports=[Report.model_validate(report) for report in reports],
+    )
+
+
+def objectives(names: list[str]) -> list[Objective]:
+    """The objectives of a spec with what the metrics know of themselves."""
+    return [Objective(name=name, direction=METRICS[name].direction, unit=METRICS[name].unit) for name in names]
+
+
+def _sweep_fields(record: SweepRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "state": record.state,
+        "scene": record.spec["scene"],
+        "objectives": objectives(record.spec["objectives"]),
+        "trials_planned": record.trials_planned,
+        "counts": dict(record.counts),
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "cancel_requested": record.cancel_requested,
+        "stop_reason": record.stop_reason,
+        "error": record.error,
+        "links": {name: sweep_url(record.id, part) for name, part in _LINKS.items()},
+    }
+
+
+_LINKS = {"self": "", "trials": "trials", "pareto": "pareto", "winner": "winner", "export": "export"}
+
+
+def _trial_fields(record: TrialRecord) -> dict[str, Any]:
+    failed = record.failure_reason is not None
+    return {
+        "number": record.number,
+        "state": record.state,
+        "parameters": dict(record.parameters),
+        "seed": record.seed,
+        "attempts": record.attempts,
+        "step": record.step,
+        "total_steps": record.total_steps,
+        "loss": record.loss,
+        "metrics": dict(record.metrics),
+        "failure": Failure(reason=record.failure_reason or "", message=record.failure_message) if failed else None,
+        "backend": record.backend,
+        "device": record.device,
+        "threads": record.threads,
+        "seconds": record.seconds,
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "pictures": {name: picture_url(record.sweep_id, record.number, name) for name in record.pictures},
+    }

@@ -1,0 +1,1 @@
+"""The search: a sweep asked for (spec), run (search), stored (store) and understood (analysis)."""

@@ -1,0 +1,92 @@
+"""The front: which results no other result beats, and how much they cover. Arrays and plain values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from f3rm_core import Metric
+
+
+def costs(
+    values: NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+) -> NDArray[np.float64]:
+    """Values with every objective turned so that less is better. [points, objectives]"""
+    signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in directions])
+    return np.asarray(values, dtype=np.float64).reshape(-1, len(directions)) * signs
+
+
+def non_dominated(
+    values: NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+) -> NDArray[np.bool_]:
+    """Which points no other beats: none is as good in all objectives and better in one. Equal points are all kept.
+
+    Args:
+        values: finite.
+        directions: "maximize" or "minimize" for each objective.
+
+    Returns:
+        [points], true on the front.
+    """
+    return ranks(values, directions) == 0
+
+
+def ranks(
+    values: NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+) -> NDArray[np.int64]:
+    """Rank by non-dominated sorting: 0 is the front, 1 the front of the rest, and so on. [points]
+
+    Source: Deb et al. 2002 (NSGA-II), section III.A.
+    """
+    turned = costs(values, directions)
+    if len(turned) == 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.asarray(moocore.pareto_rank(turned), dtype=np.int64)
+
+
+def hypervolume(
+    values: NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+    reference: Sequence[float],
+) -> float:
+    """Volume between the points and a reference point that is worse than those that count.
+
+    Args:
+        values: finite.
+        directions: "maximize" or "minimize" for each objective.
+        reference: one value for each objective, in its own direction; points no better than it add nothing.
+    """
+    turned = costs(values, directions)
+    limit = costs(np.asarray([reference]), directions)[0]
+    inside = turned[(turned < limit).all(axis=1)]
+    return float(moocore.hypervolume(inside, ref=limit)) if len(inside) else 0.0
+
+
+def table(
+    objectives: Sequence[Metric], results: Mapping[int, Mapping[str, float]]
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Results as arrays: trial numbers, and their values [points, objectives]. Results that lack one are left out."""
+    numbers = [number for number, metrics in results.items() if all(o.name in metrics for o in objectives)]
+    rows = [[results[number][objective.name] for objective in objectives] for number in numbers]
+    return numbers, np.array(rows, dtype=np.float64).reshape(len(numbers), len(objectives))
+
+
+def front_of(objectives: Sequence[Metric], results: Mapping[int, Mapping[str, float]]) -> list[int]:
+    """Numbers of the trials on the front, the best in the first objective first.
+
+    Args:
+        objectives: with their directions.
+        results: trial number -> metric -> value.
+    """
+    numbers, values = table(objectives, results)
+    directions = [objective.direction for objective in objectives]
+    on_front = non_dominated(values, directions)
+    turned = costs(values, directions)
+    order = sorted(range(len(numbers)), key=lambda index: (tuple(turned[index]), numbers[index]))
+    return [numbers[index] for index in order if on_front[index]]

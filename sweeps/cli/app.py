@@ -1,0 +1,49 @@
+"""The commands of f3rm-sweeps, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sweeps.cli import demo, doctor, presets, results, serve, sweeps, train
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Hyperparameter sweeps for F3RM: a radiance field and a CLIP feature field, trained together.\n\n"
+        "Commands read and change the store that F3RM_STORE_URL or F3RM_DATA_DIR name. What needs a process that "
+        "goes on (submit, resume) asks the running service: --server, F3RM_SERVER, or the one of this data folder.\n\n"
+        "Exit codes: 0 done, 1 the work failed, 2 wrong use. --debug anywhere shows a traceback."
+    ),
+)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(version_of("f3rm-sweeps"))
+        raise typer.Exit()
+
+
+_START, _SWEEPS, _RESULTS, _ONE = "Start here", "Sweeps", "Results", "One training run"
+app.command(rich_help_panel=_START)(demo.demo)
+app.command(rich_help_panel=_START)(serve.serve)
+app.command(rich_help_panel=_START)(doctor.doctor)
+app.command(rich_help_panel=_SWEEPS)(sweeps.submit)
+app.command("list", rich_help_panel=_SWEEPS)(sweeps.list_sweeps)
+app.command(rich_help_panel=_SWEEPS)(sweeps.show)
+app.command(rich_help_panel=_SWEEPS)(sweeps.watch)
+app.command(rich_help_panel=_SWEEPS)(sweeps.cancel)
+app.command(rich_help_panel=_SWEEPS)(sweeps.resume)
+app.command(rich_help_panel=_RESULTS)(results.pareto)
+app.command(rich_help_panel=_RESULTS)(results.export)
+app.command(rich_help_panel=_ONE)(train.train)
+app.add_typer(presets.app, name="presets", rich_help_panel=_ONE)

@@ -1,0 +1,51 @@
+"""From arguments to an exit code: errors become one line on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from typer import Abort, TyperException
+
+from f3rm_core import F3RMError, UsageError
+from sweeps.cli.app import app
+from sweeps.cli.exits import DONE, FAILED, INTERRUPTED, PROGRAM, WRONG_USE
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments and return its exit code."""
+    # Taken out here so that it may stand anywhere: users add it to the end of what they typed last.
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        code = app(words, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except BrokenPipeError:  # `f3rm-sweeps list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (KeyboardInterrupt, Abort):
+        return _say("interrupted", INTERRUPTED)
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    if isinstance(error, TyperException):
+        return _say(error.format_message(), WRONG_USE)
+    if isinstance(error, UsageError):
+        return _say(str(error), WRONG_USE)
+    if isinstance(error, F3RMError):
+        return _say(str(error), FAILED)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return _say(f"{place}{error.strerror or error}; make room or choose another place", FAILED)
+    return _say(f"unforeseen {type(error).__name__}: {error}; --debug shows where", FAILED)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    return code

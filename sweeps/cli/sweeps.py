@@ -1,0 +1,261 @@
+"""Commands on sweeps: submit, list, show, watch, cancel, resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+from sweeps.cli.client import Client, NoService
+from sweeps.cli.exits import CommandFailed
+from sweeps.cli.output import (
+    ago,
+    assignments,
+    console,
+    duration,
+    number,
+    print_json,
+    styled_state,
+    table,
+)
+from sweeps.cli.store import open_store
+from sweeps.cli.views import sweep_view, trial_view
+from sweeps.cli.watching import watch_sweep
+from sweeps.driver_process import driver_log, start_driver
+from sweeps.errors import UnknownSweep
+from sweeps.settings import Settings
+from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
+
+if TYPE_CHECKING:
+    from sweeps.store.repository import Repository
+
+SweepWords = Annotated[str, typer.Argument(metavar="ID", help="The sweep's id, its beginning, or its name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Server = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The service. [F3RM_SERVER, else the one of this data folder]"),
+]
+
+
+def submit(
+    spec: Annotated[Path, typer.Argument(help="The sweep's spec, YAML or JSON.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
+    server: Server = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The same key and spec again give the same sweep.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the running service for a sweep.
+
+    A relative scene or base file in the spec is looked for from the current folder.
+
+    Example: f3rm-sweeps submit tradeoff.yaml --watch
+    """
+    import json
+
+    from sweeps.spec.sweep import read_spec
+
+    settings = Settings.from_environment()
+    body = read_spec(spec).model_dump(mode="json")
+    _anchor(body, settings)
+    client = Client.find(settings, server)
+    key = idempotency_key or str(uuid4())
+    sweep = client.submit(json.dumps(body), content_type="application/json", idempotency_key=key)
+    if as_json and not watch:
+        print_json(sweep)
+    elif not as_json:
+        console().print(f"sweep [bold]{sweep['id']}[/] ({sweep['name']}) is {sweep['state']} at {client.url}")
+    if not watch:
+        if not as_json:
+            console().print(f"follow it: f3rm-sweeps watch {sweep['id']}    dashboard: {client.url}/")
+        return
+    with open_store(settings) as store:
+        try:
+            store.get_sweep(sweep["id"])
+        except UnknownSweep:
+            raise CommandFailed(
+                f"sweep {sweep['id']} was accepted by {client.url}, but it is not in the store {settings.store_url}: "
+                "set F3RM_STORE_URL to the service's store to watch it"
+            ) from None
+        _watch(store, settings, sweep["id"], as_json=as_json)
+
+
+def list_sweeps(
+    state: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(SWEEP_STATES)}.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many, the newest first.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List sweeps, the newest first.
+
+    Example: f3rm-sweeps list --state running
+    """
+    if state is not None and state not in SWEEP_STATES:
+        raise typer.BadParameter(f"{state!r} is no state; give one of {', '.join(SWEEP_STATES)}", param_hint="--state")
+    with open_store() as store:
+        sweeps = store.list_sweeps(state=state, limit=limit).items  # type: ignore[arg-type]
+    if as_json:
+        print_json([sweep_view(sweep) for sweep in sweeps])
+        return
+    if not sweeps:
+        console().print("no sweeps yet: f3rm-sweeps demo, or f3rm-sweeps serve and f3rm-sweeps submit SPEC")
+        return
+    shown = table(None, ["id", "name", "state", "trials", "failed", "scene", "objectives", "created"], right=["trials"])
+    for sweep in sweeps:
+        shown.add_row(
+            sweep.id,
+            sweep.name,
+            styled_state(sweep.state),
+            f"{sweep.counts.get('completed', 0)}/{sweep.trials_planned}",
+            str(sweep.counts.get("failed", 0) or ""),
+            str(sweep.spec["scene"]),
+            ", ".join(sweep.spec["objectives"]),
+            ago(sweep.created_at),
+        )
+    console().print(shown)
+
+
+def show(sweep: SweepWords, as_json: Json = False) -> None:
+    """Show a sweep and its trials.
+
+    Example: f3rm-sweeps show tabletop-tradeoff
+    """
+    with open_store() as store:
+        record = store.find_sweep(sweep)
+        trials = store.all_trials(record.id)
+    if as_json:
+        print_json({**sweep_view(record, spec=True), "trials": [trial_view(trial) for trial in trials]})
+        return
+    _print_sweep(record)
+    _print_trials(record, trials)
+
+
+def watch(sweep: SweepWords, as_json: Json = False) -> None:
+    """Watch a sweep until it ends. Ctrl-C stops watching; the sweep goes on.
+
+    Exit code 0 if it completes, 1 if it fails, is cancelled or interrupted.
+
+    Example: f3rm-sweeps watch k3f
+    """
+    settings = Settings.from_environment()
+    with open_store(settings) as store:
+        _watch(store, settings, store.find_sweep(sweep).id, as_json=as_json)
+
+
+def cancel(sweep: SweepWords, as_json: Json = False) -> None:
+    """Cancel a sweep. Results so far stay; it can be resumed.
+
+    Example: f3rm-sweeps cancel k3f
+    """
+    with open_store() as store:
+        record = store.request_cancel(store.find_sweep(sweep).id)
+    if as_json:
+        print_json(sweep_view(record))
+    elif record.state in FINISHED_SWEEP:
+        console().print(f"sweep {record.id} is {record.state}")
+    else:
+        console().print(f"sweep {record.id}: its driver stops the running trials within seconds")
+
+
+def resume(
+    sweep: SweepWords,
+    watch: Annotated[bool, typer.Option("--watch", help="Watch it until it ends.")] = False,
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Resume an interrupted, failed or cancelled sweep; its finished trials are kept.
+
+    The running service does it. Where none runs, this command starts the sweep's driver itself and watches it;
+    Ctrl-C then only stops watching.
+
+    Example: f3rm-sweeps resume k3f
+    """
+    settings = Settings.from_environment()
+    with open_store(settings) as store:
+        sweep_id = sweep if server else store.find_sweep(sweep).id
+        try:
+            client = Client.find(settings, server)
+        except NoService:
+            if server:
+                raise
+            _drive_here(store, settings, sweep_id, as_json=as_json)
+            return
+        resumed = client.resume(sweep_id)
+        if watch:
+            _watch(store, settings, sweep_id, as_json=as_json)
+        elif as_json:
+            print_json(resumed)
+        else:
+            console().print(f"sweep {sweep_id} is {resumed['state']} at {client.url}")
+
+
+def _drive_here(store: Repository, settings: Settings, sweep_id: str, *, as_json: bool) -> None:
+    store.request_resume(sweep_id)
+    driver = start_driver(settings, sweep_id)
+    if not as_json:
+        console().print(f"no service runs: driver started (process {driver.pid}, log {driver_log(settings, sweep_id)})")
+    _watch(store, settings, sweep_id, as_json=as_json, ended=lambda: driver.poll() is not None)
+
+
+def _watch(store: Repository, settings: Settings, sweep_id: str, *, as_json: bool, ended: object = None) -> None:
+    alive = ended if callable(ended) else None
+    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=alive)
+    if as_json:
+        print_json(sweep_view(record))
+    if record.state == "completed":
+        return
+    log = driver_log(settings, sweep_id)
+    if record.state == "cancelled":
+        raise CommandFailed(f"sweep {sweep_id} was cancelled; f3rm-sweeps resume {sweep_id} goes on with it")
+    if record.state == "failed":
+        raise CommandFailed(f"sweep {sweep_id} failed: {record.error or record.stop_reason or f'see {log}'}")
+    raise CommandFailed(
+        f"sweep {sweep_id} is {record.state}: its driver ended, see {log}; f3rm-sweeps resume {sweep_id}"
+    )
+
+
+def _anchor(body: dict[str, object], settings: Settings) -> None:
+    """Make paths absolute: the service and the driver run in other folders than the user who writes `./scene`."""
+    scene = Path(str(body["scene"])).expanduser()
+    if settings.scene_root is None and not scene.is_absolute() and scene.is_dir():
+        body["scene"] = str(scene.resolve())
+    base = Path(str(body["base"])).expanduser()
+    if base.suffix in (".yaml", ".yml", ".json") and base.is_file():
+        body["base"] = str(base.resolve())
+
+
+def _print_sweep(sweep: SweepRecord) -> None:
+    spec = sweep.spec
+    counts = ", ".join(f"{count} {styled_state(state)}" for state, count in sweep.counts.items()) or "none yet"
+    out = console()
+    out.print(f"[bold]{sweep.name}[/]  {sweep.id}  {styled_state(sweep.state)}")
+    out.print(f"  scene       {spec['scene']}, base {spec['base']}")
+    out.print(f"  objectives  {', '.join(spec['objectives'])}")
+    out.print(f"  trials      {sweep.trials_planned} planned: {counts}")
+    out.print(f"  time        created {ago(sweep.created_at)}, driven for {duration(sweep.driver_seconds)}")
+    if sweep.cancel_requested and sweep.state not in FINISHED_SWEEP:
+        out.print("  cancelling  its driver stops the running trials")
+    for word, text in (("ended", sweep.stop_reason), ("error", sweep.error)):
+        if text:
+            out.print(f"  {word:<11} {text}", markup=False)
+
+
+def _print_trials(sweep: SweepRecord, trials: list[TrialRecord]) -> None:
+    if not trials:
+        return
+    objectives = list(sweep.spec["objectives"])
+    shown = table(None, ["trial", "state", "steps", *objectives, "seconds", "parameters"], right=["trial", *objectives])
+    for trial in trials:
+        state = styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else "")
+        shown.add_row(
+            str(trial.number),
+            state,
+            f"{trial.step}/{trial.total_steps}",
+            *[number(trial.metrics.get(name)) for name in objectives],
+            number(trial.seconds),
+            assignments(trial.parameters),
+        )
+    console().print(shown)

@@ -1,0 +1,79 @@
+"""What --json prints of the store's records: the names that the REST answers have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from f3rm_core import METRICS
+from sweeps.store.records import SweepRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from sweeps.outcome import Outcome
+
+
+def sweep_view(sweep: SweepRecord, *, spec: bool = False) -> dict[str, Any]:
+    """A sweep; with its spec where asked for."""
+    view = {
+        "id": sweep.id,
+        "name": sweep.name,
+        "state": sweep.state,
+        "scene": sweep.spec["scene"],
+        "objectives": objectives_view(sweep),
+        "trials_planned": sweep.trials_planned,
+        "counts": dict(sweep.counts),
+        "created_at": sweep.created_at,
+        "started_at": sweep.started_at,
+        "finished_at": sweep.finished_at,
+        "cancel_requested": sweep.cancel_requested,
+        "stop_reason": sweep.stop_reason,
+        "error": sweep.error,
+    }
+    return {**view, "spec": dict(sweep.spec)} if spec else view
+
+
+def objectives_view(sweep: SweepRecord) -> list[dict[str, str]]:
+    """The objectives with what the metrics know of themselves."""
+    metrics = [METRICS[name] for name in sweep.spec["objectives"]]
+    return [{"name": metric.name, "direction": metric.direction, "unit": metric.unit} for metric in metrics]
+
+
+def trial_view(trial: TrialRecord) -> dict[str, Any]:
+    """A trial. `pictures` are paths relative to the sweep's folder."""
+    failed = trial.failure_reason is not None
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "parameters": dict(trial.parameters),
+        "seed": trial.seed,
+        "attempts": trial.attempts,
+        "step": trial.step,
+        "total_steps": trial.total_steps,
+        "loss": trial.loss,
+        "metrics": dict(trial.metrics),
+        "failure": {"reason": trial.failure_reason, "message": trial.failure_message} if failed else None,
+        "backend": trial.backend,
+        "device": trial.device,
+        "threads": trial.threads,
+        "seconds": trial.seconds,
+        "created_at": trial.created_at,
+        "started_at": trial.started_at,
+        "finished_at": trial.finished_at,
+        "pictures": dict(trial.pictures),
+    }
+
+
+def front_view(outcome: Outcome) -> dict[str, Any]:
+    """The completed trials, those on the front first."""
+    return {
+        "sweep_id": outcome.sweep.id,
+        "objectives": objectives_view(outcome.sweep),
+        "points": [
+            {
+                "trial": point.trial,
+                "on_front": point.on_front,
+                "metrics": dict(point.metrics),
+                "parameters": dict(outcome.trials[point.trial].parameters),
+            }
+            for point in outcome.points()
+        ],
+    }

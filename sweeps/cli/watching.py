@@ -1,0 +1,180 @@
+"""Watching a sweep: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from sweeps.cli.output import assignments, console, duration, number, plain, styled_state, table
+from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.states import FINISHED_SWEEP, FINISHED_TRIAL
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sweeps.store.repository import Repository
+
+POLL_SECONDS = 0.5
+LINE_SECONDS = 10.0
+ENDED_TRIALS_SHOWN = 12
+BAR_CELLS = 20
+
+
+class _Display(Protocol):
+    def update(self, sweep: SweepRecord, trials: list[TrialRecord]) -> None: ...
+
+
+def watch_sweep(
+    store: Repository,
+    sweep_id: str,
+    *,
+    quiet: bool = False,
+    driver_ended: Callable[[], bool] | None = None,
+    wait_if_interrupted: bool = False,
+) -> SweepRecord:
+    """Show a sweep's progress until it ends, and return it.
+
+    Args:
+        store: the store to look at, twice a second.
+        sweep_id: the sweep.
+        quiet: show nothing.
+        driver_ended: whether the driver that the caller started has ended; watching then ends too, in whatever
+            state the sweep is.
+        wait_if_interrupted: go on watching a sweep whose driver died, until someone resumes it.
+    """
+    last = FINISHED_SWEEP if wait_if_interrupted else FINISHED_SWEEP | {"interrupted"}
+    with _display(quiet) as display:
+        while True:
+            ended = driver_ended is not None and driver_ended()
+            sweep = store.get_sweep(sweep_id)
+            display.update(sweep, store.all_trials(sweep_id))
+            if sweep.state in last or ended:
+                return sweep
+            time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _display(quiet: bool) -> Iterator[_Display]:
+    if quiet:
+        with nullcontext(_Quiet()) as silent:
+            yield silent
+    elif console().is_terminal:
+        from rich.live import Live
+
+        with Live(console=console(), refresh_per_second=4, transient=False) as live:
+            yield _Table(live.update)
+    else:
+        yield _Lines()
+
+
+class _Quiet:
+    def update(self, sweep: SweepRecord, trials: list[TrialRecord]) -> None:
+        pass
+
+
+class _Table:
+    """The live display: what runs with its progress, and the trials that ended last."""
+
+    def __init__(self, show: Callable[[RenderableType], None]) -> None:
+        self._show = show
+
+    def update(self, sweep: SweepRecord, trials: list[TrialRecord]) -> None:
+        from rich.console import Group
+
+        parts: list[RenderableType] = [f"[bold]{sweep.name}[/] {sweep.id}  {headline(sweep, trials)}"]
+        running = [trial for trial in trials if trial.state == "running"]
+        if running:
+            shown = table(None, ["trial", "progress", "steps", "loss", "parameters"], right=["trial", "steps", "loss"])
+            for trial in running:
+                shown.add_row(
+                    str(trial.number),
+                    _bar(trial),
+                    f"{trial.step}/{trial.total_steps}",
+                    number(trial.loss),
+                    assignments(trial.parameters),
+                )
+            parts.append(shown)
+        ended = _by_end(trial for trial in trials if trial.state in FINISHED_TRIAL)
+        if ended:
+            objectives = list(sweep.spec["objectives"])
+            columns = ["trial", "state", *objectives, "took", "parameters"]
+            shown = table(None, columns, right=["trial", *objectives, "took"])
+            for trial in ended[-ENDED_TRIALS_SHOWN:]:
+                shown.add_row(
+                    str(trial.number),
+                    styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else ""),
+                    *[number(trial.metrics.get(name)) for name in objectives],
+                    duration(trial.seconds),
+                    assignments(trial.parameters),
+                )
+            parts.append(shown)
+        self._show(Group(*parts))
+
+
+class _Lines:
+    """For logs and pipes: a line when a trial ends, when the state changes, and every ten seconds."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._state = ""
+        self._last = 0.0
+
+    def update(self, sweep: SweepRecord, trials: list[TrialRecord]) -> None:
+        lines = []
+        for trial in _by_end(trial for trial in trials if trial.state in FINISHED_TRIAL):
+            if trial.number not in self._seen:
+                self._seen.add(trial.number)
+                lines.append(_trial_line(sweep, trial))
+        now = time.monotonic()
+        if sweep.state != self._state or now - self._last >= LINE_SECONDS:
+            self._state = sweep.state
+            running = [
+                f"trial {trial.number} {trial.step}/{trial.total_steps} loss {number(trial.loss)}"
+                if trial.step
+                else f"trial {trial.number} is being prepared"
+                for trial in trials
+                if trial.state == "running"
+            ]
+            lines.append("; ".join([headline(sweep, trials), *running]))
+        if lines:
+            self._last = now
+        for line in lines:
+            console().print(f"{datetime.now():%H:%M:%S}  {line}", style=None)
+
+
+def headline(sweep: SweepRecord, trials: list[TrialRecord]) -> str:
+    """One line: state, how many trials have ended, how long it took. Rich markup."""
+    ended = sum(trial.state in FINISHED_TRIAL for trial in trials)
+    failed = sum(trial.state == "failed" for trial in trials)
+    words = [styled_state(sweep.state), f"{ended}/{sweep.trials_planned} trials"]
+    if failed:
+        words.append(f"[red]{failed} failed[/]")
+    if sweep.started_at is not None:
+        words.append(duration(((sweep.finished_at or datetime.now(UTC)) - sweep.started_at).total_seconds()))
+    if sweep.state == "running" and not trials:
+        words.append("starting Ray, reading the scene and its features")
+    if sweep.cancel_requested and sweep.state not in FINISHED_SWEEP:
+        words.append("cancelling")
+    return "  ".join(words)
+
+
+def _trial_line(sweep: SweepRecord, trial: TrialRecord) -> str:
+    words = [f"trial {trial.number} {styled_state(trial.state)}"]
+    if trial.failure_reason:
+        words.append(plain(f"({trial.failure_reason}: {trial.failure_message})"))
+    words += [f"{name}={number(trial.metrics[name])}" for name in sweep.spec["objectives"] if name in trial.metrics]
+    if trial.seconds is not None:
+        words.append(f"in {duration(trial.seconds)}")
+    return f"{' '.join(words)}   {assignments(trial.parameters)}"
+
+
+def _by_end(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    return sorted(trials, key=lambda trial: (trial.finished_at or trial.created_at, trial.number))
+
+
+def _bar(trial: TrialRecord) -> str:
+    done = round(BAR_CELLS * min(1.0, trial.step / trial.total_steps)) if trial.total_steps else 0
+    return f"[cyan]{'━' * done}[/][dim]{'━' * (BAR_CELLS - done)}[/]"

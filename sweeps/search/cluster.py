@@ -1,0 +1,129 @@
+"""A local Ray for one driver, or a place in an existing cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from f3rm_core import F3RMError
+from sweeps.errors import InvalidSpec, Issue
+from sweeps.search.lean_ray import lean_ray
+from sweeps.search.ray_environment import QUIET
+from sweeps.settings import Settings
+from sweeps.spec.sweep import Resources
+
+log = logging.getLogger("sweeps.driver")
+
+_STARTS = 3
+_OBJECT_STORE_BYTES = 100_000_000  # nothing large passes through it; the default is a third of the memory
+_SOCKET_PATH_LIMIT = 45  # a Unix socket's path has at most 107 bytes, of which Ray's own part needs 62
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What trials get.
+
+    Args:
+        concurrent: trials at once.
+        cpus, gpus: of one trial.
+    """
+
+    concurrent: int
+    cpus: int
+    gpus: float
+
+
+@contextmanager
+def ray_cluster(settings: Settings, resources: Resources, *, trials: int, sweep_folder: Path) -> Iterator[Slots]:
+    """Start Ray, or join the cluster of the settings, for the time of the block. Call it in the main thread: a local
+    Ray's processes die with the thread that started them, so that a killed driver leaves none.
+
+    Raises:
+        InvalidSpec: no machine has what one trial needs.
+    """
+    folder: Path | None = None
+    if settings.ray_address:
+        variables = {**QUIET, **settings.to_environment()}
+        ray.init(
+            address=settings.ray_address,
+            runtime_env={"env_vars": variables},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        cpus = os.cpu_count() or 1
+        _check(cpus, resources, "this machine")
+        wanted = min(cpus // resources.cpus_per_trial, resources.max_concurrent or trials, trials)
+        folder = _session_folder(sweep_folder)
+        _start(wanted * resources.cpus_per_trial, folder)
+    try:
+        yield _slots(resources, trials)
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(cpus: int, folder: Path) -> None:
+    for attempt in range(_STARTS):
+        try:
+            with lean_ray():
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder),
+                )
+            return
+        except Exception as error:  # Ray raises a bare Exception where a process of its own did not start in time
+            ray.shutdown()
+            if attempt == _STARTS - 1:
+                raise F3RMError(f"Ray can't be started on this machine: {str(error).splitlines()[0]}") from error
+            log.warning("Ray did not start in time (is the machine busy?); trying again")
+
+
+def _slots(resources: Resources, trials: int) -> Slots:
+    total = ray.cluster_resources()
+    gpus_there = total.get("GPU", 0.0)
+    gpus = resources.gpus_per_trial if resources.gpus_per_trial is not None else min(1.0, gpus_there)
+    _check(int(total.get("CPU", 0)), resources, "the Ray cluster")
+    if gpus > gpus_there:
+        raise InvalidSpec(
+            [Issue("resources.gpus_per_trial", gpus, f"the Ray cluster has {gpus_there:g} GPUs; give at most so many")]
+        )
+    fit = int(total["CPU"]) // resources.cpus_per_trial
+    if gpus > 0:
+        fit = min(fit, int(gpus_there / gpus))
+    if resources.max_concurrent is not None and resources.max_concurrent > fit:
+        log.info("resources.max_concurrent=%d: %d trials fit at once", resources.max_concurrent, fit)
+    return Slots(max(1, min(fit, resources.max_concurrent or fit, trials)), resources.cpus_per_trial, gpus)
+
+
+def _check(cpus: int, resources: Resources, where: str) -> None:
+    if resources.cpus_per_trial > cpus:
+        remedy = f"{where} has {cpus} CPUs; give at most so many"
+        raise InvalidSpec([Issue("resources.cpus_per_trial", resources.cpus_per_trial, remedy)])
+
+
+def _session_folder(sweep_folder: Path) -> Path:
+    """A short new folder for Ray's sockets and logs; what a killed driver of this sweep left is removed."""
+    note = sweep_folder / "ray-session"
+    if note.is_file():
+        left = Path(note.read_text().strip())
+        if left.name.startswith("f3rm-"):
+            shutil.rmtree(left, ignore_errors=True)
+    places = [place for place in (tempfile.gettempdir(), "/tmp") if len(place) + 16 <= _SOCKET_PATH_LIMIT]
+    folder = Path(tempfile.mkdtemp(prefix="f3rm-", dir=next((p for p in places if os.access(p, os.W_OK)), None)))
+    note.write_text(str(folder))
+    return folder

@@ -1,0 +1,301 @@
+"""The driver: one process runs one sweep. `python -m sweeps.search.driver SWEEP_ID`
+
+Exit codes: 0 the sweep completed or was cancelled, 1 it failed, 2 it can't be driven, 3 interrupted (resume goes on).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from f3rm_core import F3RMError, UsageError
+from sweeps.errors import LeaseLost, StoreUnavailable
+from sweeps.search.ray_environment import set_environment
+from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
+from sweeps.settings import Settings
+from sweeps.spec.sweep import Plan, SweepSpec, check_spec
+from sweeps.store.database import Database
+from sweeps.store.driving import DrivenSweep
+from sweeps.store.processes import kill_if_alive, this_process
+from sweeps.store.records import Process, TrialRecord
+
+log = logging.getLogger("sweeps.driver")
+
+COMPLETED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 3
+PLOT_EVERY = 5
+"""Trials between refreshed plots in the dashboard."""
+
+
+def run_sweep(sweep_id: str, settings: Settings, *, trainer: str = DEFAULT_TRAINER) -> int:
+    """Drive a sweep to its end. Call it in the main thread of a process of its own.
+
+    Args:
+        sweep_id: a sweep that is queued or interrupted.
+        settings: where things live.
+        trainer: `module:class` of what trains a trial (sweeps.search.trial.Trainer).
+
+    Returns:
+        The exit code: COMPLETED, FAILED or INTERRUPTED.
+
+    Raises:
+        UsageError: the sweep can't be driven: unknown, ended, held by another driver.
+    """
+    database = Database.open(settings.store_url)
+    folder = settings.sweep_dir(sweep_id)
+    held = DrivenSweep.acquire(
+        database,
+        sweep_id,
+        this_process(),
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _Drive(held, settings, folder, trainer).run()
+    finally:
+        database.close()
+
+
+class _Drive:
+    """One driver's hold of one sweep, from the lease to its return."""
+
+    def __init__(self, held: DrivenSweep, settings: Settings, folder: Path, trainer: str) -> None:
+        self.held = held
+        self.settings = settings
+        self.folder = folder
+        self.trainer = trainer
+        self.cancelled = False
+        self.interrupted = False
+        self.hours: float | None = None
+        self._driven_before = held.sweep().driver_seconds
+        self._start = time.monotonic()
+        self._over = threading.Event()
+
+    def run(self) -> int:
+        heartbeat = threading.Thread(target=self._beat, name="lease", daemon=True)
+        heartbeat.start()
+        try:
+            self._clean_up_after_the_dead()
+            signal.signal(signal.SIGTERM, self._on_signal)
+            signal.signal(signal.SIGINT, self._on_signal)
+            self._drive()
+            return self._end()
+        except LeaseLost as error:
+            log.error("%s", error)
+            return INTERRUPTED
+        except Exception as error:
+            if not isinstance(error, F3RMError):
+                log.exception("the sweep failed")
+            return self._fail(error)
+        finally:
+            self._over.set()
+            heartbeat.join(timeout=5)
+
+    # The lease
+
+    def _beat(self) -> None:
+        """Renew the lease until the drive is over; end the process if another driver has it."""
+        last = time.monotonic()
+        while not self._over.wait(self.settings.lease_seconds / 4):
+            try:
+                self.cancelled = self.held.renew() or self.cancelled
+                last = time.monotonic()
+            except LeaseLost as error:
+                log.error("%s", error)
+                os._exit(INTERRUPTED)  # at once, Ray's processes with it: the sweep is another's now
+            except StoreUnavailable as error:
+                log.warning("%s", error)
+                if time.monotonic() - last > 10 * self.settings.lease_seconds:
+                    os._exit(INTERRUPTED)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        log.warning("stopped by %s; `f3rm-sweeps resume %s` goes on", signal.Signals(number).name, self.held.sweep_id)
+        self.interrupted = True
+
+    def _clean_up_after_the_dead(self) -> None:
+        """End workers that an earlier driver left. Their tokens are void; this saves their CPU time."""
+        for attempt in self.held.orphans:
+            log.warning("trial %d: attempt %d was lost with its driver", attempt.trial, attempt.number)
+            if attempt.machine is not None and attempt.pid is not None and attempt.process_started is not None:
+                kill_if_alive(Process(attempt.machine, attempt.pid, attempt.process_started))
+        shutil.rmtree(self.folder / "tune", ignore_errors=True)
+
+    # The sweep
+
+    def _stopping(self) -> bool:
+        return self.cancelled or self.interrupted
+
+    def _may_start(self) -> bool:
+        return not self._stopping() and not self._out_of_time()
+
+    def _out_of_time(self) -> bool:
+        driven = self._driven_before + time.monotonic() - self._start
+        return self.hours is not None and driven > self.hours * 3600
+
+    def _drive(self) -> None:
+        sweep = self.held.sweep()
+        spec = SweepSpec.model_validate(sweep.spec)
+        self.hours = spec.budget.hours
+        plan = check_spec(spec, scene_root=self.settings.scene_root)
+        log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
+
+        set_environment(self.settings)
+        from sweeps.search.cluster import ray_cluster
+        from sweeps.search.study import Study, open_storage
+
+        study = Study(open_storage(self.settings.store_url), sweep, plan, self.settings.artifacts_dir)
+        for number, row in study.reconcile(self.held.trials(), self.folder).items():
+            self.held.set_optuna_trial(number, row)
+        if self._stopping() or not self._is_work_left(spec):
+            return
+        with ray_cluster(self.settings, spec.resources, trials=spec.budget.trials, sweep_folder=self.folder) as slots:
+            from sweeps.search.tuning import prepare, tune
+
+            prepare(self._first_job(plan), self.trainer, slots, self._stopping)
+            if self._stopping():
+                return
+            log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
+            tune(
+                self.held,
+                study,
+                plan,
+                slots,
+                sweep_folder=self.folder,
+                trainer=self.trainer,
+                may_start=self._may_start,
+                is_stopping=self._stopping,
+                on_end=lambda trial: self._after_trial(trial, study, plan),
+            )
+        self._plot(study, plan)
+
+    def _is_work_left(self, spec: SweepSpec) -> bool:
+        trials = self.held.trials()
+        return len(trials) < spec.budget.trials or any(trial.state == "queued" for trial in trials)
+
+    def _first_job(self, plan: Plan) -> TrialJob:
+        """What stands for all trials while their common ground is prepared."""
+        scene = plan.scene
+        return TrialJob(
+            sweep_id=self.held.sweep_id,
+            number=0,
+            token="",
+            configuration=plan.configuration({}, 0),
+            scene=scene.location if scene.location.startswith("embedded:") else str(scene.folder),
+            objectives=(),
+            steps=plan.budget_steps,
+            threads=plan.spec.resources.cpus_per_trial,
+            sweep_folder=self.folder,
+        )
+
+    def _after_trial(self, trial: TrialRecord, study: Any, plan: Plan) -> None:
+        trials = self.held.trials()
+        self._drop_checkpoints(trials, plan)
+        ended = sum(other.state in ("completed", "failed") for other in trials)
+        if ended % PLOT_EVERY == 0:
+            self._plot(study, plan)
+
+    def _drop_checkpoints(self, trials: list[TrialRecord], plan: Plan) -> None:
+        """Keep checkpoints of the front alone: a dominated trial never comes back to it."""
+        from sweeps.analysis.pareto import front_of
+
+        results = {trial.number: trial.metrics for trial in trials if trial.state == "completed"}
+        front = set(front_of(plan.objectives, results))
+        for trial in trials:
+            if trial.state == "completed" and trial.checkpoint and trial.number not in front:
+                self.held.drop_checkpoint(trial.number)
+            if trial.state in ("completed", "failed") and trial.number not in front:
+                shutil.rmtree(self.settings.trial_dir(trial.sweep_id, trial.number) / "checkpoints", ignore_errors=True)
+
+    def _plot(self, study: Any, plan: Plan) -> None:
+        from sweeps.analysis.interactive import front_figure
+
+        results = {trial.number: trial.metrics for trial in self.held.trials() if trial.state == "completed"}
+        if len(plan.objectives) < 2 or not results:
+            return
+        try:
+            study.save_plot(front_figure(plan.spec.name, plan.objectives, results), "front")
+        except Exception:  # a plot is not worth a sweep
+            log.warning("the front can't be shown in the dashboard", exc_info=True)
+
+    # Its end
+
+    def _end(self) -> int:
+        if self.cancelled:
+            self.held.finish("cancelled", stop_reason="cancelled by request")
+            log.info("cancelled")
+            return COMPLETED
+        if self.interrupted:
+            self.held.interrupt("its driver was stopped")
+            return INTERRUPTED
+        trials = self.held.trials()
+        states = Counter(trial.state for trial in trials)
+        reason = f"all {len(trials)} trials ended"
+        if states["queued"] or len(trials) < self.held.sweep().trials_planned:
+            if not self._out_of_time():
+                return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))
+            reason = f"its budget of {self.hours:g} hours is spent, after {len(trials)} trials"
+        if not states["completed"]:
+            return self._fail(_nothing_completed(trials), reason)
+        failed = f", {states['failed']} failed" if states["failed"] else ""
+        self.held.finish("completed", stop_reason=reason)
+        log.info("completed: %s; %d completed%s", reason, states["completed"], failed)
+        return COMPLETED
+
+    def _fail(self, error: Exception, reason: str = "it could not go on") -> int:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if not isinstance(error, F3RMError):
+            line = f"{type(error).__name__}: {line}"
+        log.error("%s", line)
+        try:
+            self.held.finish("failed", stop_reason=reason, error=line)
+        except F3RMError as second:
+            log.error("%s", second)
+        return FAILED
+
+
+def _nothing_completed(trials: list[TrialRecord]) -> F3RMError:
+    if not trials:
+        return F3RMError("no trial was started within its budget of hours; give it more")
+    reasons = Counter(trial.failure_reason for trial in trials)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return F3RMError(f"no trial completed ({counts}); trial {trials[0].number}: {trials[0].failure_message}")
+
+
+def configure_logging(folder: Path) -> None:
+    """Log lines of the driver to driver.log in the sweep's folder, and to stderr where that is a terminal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.FileHandler(folder / "driver.log", encoding="utf-8")]
+    if sys.stderr.isatty():
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def main(arguments: list[str]) -> int:
+    """The command line: one sweep's id."""
+    if len(arguments) != 1:
+        print("usage: python -m sweeps.search.driver SWEEP_ID", file=sys.stderr)
+        return REFUSED
+    try:
+        settings = Settings.from_environment()
+        configure_logging(settings.sweep_dir(arguments[0]))
+        return run_sweep(arguments[0], settings)
+    except (UsageError, OSError) as error:
+        log.error("%s", error)
+        print(f"f3rm-sweeps driver: {error}", file=sys.stderr)
+        return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

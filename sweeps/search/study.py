@@ -1,0 +1,258 @@
+"""Optuna's study of a sweep: asked for configurations, told results, and shown by the dashboard.
+
+Our tables decide. The study is brought in step with them at every start (`reconcile`), and what it lacks is added.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from sweeps.errors import StoreUnavailable
+from sweeps.search.sampler import distributions, labels, make_sampler, suggest
+from sweeps.spec.sweep import Plan
+from sweeps.store.database import BUSY_SECONDS, store_url
+from sweeps.store.records import SweepRecord, TrialRecord
+
+NUMBER = "f3rm_trial"
+"""User attribute of a study's trial: the number in our tables. Optuna's own differs where one was tried again."""
+
+_OPENING_TRIES = 6
+
+_LEARNED_FROM = frozenset(("oom", "diverged"))
+"""Failures that say something about the configuration. Told as PRUNED, which TPE counts as bad; it never sees FAIL."""
+
+
+def study_name(sweep: SweepRecord) -> str:
+    """Name of the sweep's study in Optuna's tables."""
+    return f"{sweep.name}-{sweep.id}"
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Optuna's storage in our database; its tables are created where they are missing.
+
+    Raises:
+        StoreUnavailable: the database can't be reached or written.
+    """
+    parsed = store_url(url)
+    waits = {"timeout": BUSY_SECONDS} if parsed.get_backend_name() == "sqlite" else {}
+    name = parsed.render_as_string(hide_password=False)
+    for attempt in range(_OPENING_TRIES):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return RDBStorage(name, engine_kwargs={"connect_args": waits})
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            # Optuna creates its tables without a lock: of two processes that start at once one finds them half made.
+            if attempt == _OPENING_TRIES - 1:
+                raise StoreUnavailable(f"Optuna's tables can't be opened: {str(error).splitlines()[0]}") from error
+            time.sleep(0.2 * (attempt + 1))
+    raise AssertionError("unreachable")
+
+
+class Study:
+    """The sweep's study, kept in step with our tables.
+
+    Args:
+        storage: Optuna's storage.
+        sweep: the sweep.
+        plan: its objectives, space and sampler.
+        artifacts_dir: where files lie that the dashboard shows.
+    """
+
+    def __init__(self, storage: RDBStorage, sweep: SweepRecord, plan: Plan, artifacts_dir: Path) -> None:
+        artifacts_dir.mkdir(parents=True, exist_ok=True)
+        self._plan = plan
+        self._artifacts = FileSystemArtifactStore(str(artifacts_dir))
+        self.storage = storage
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=study_name(sweep),
+            directions=[objective.direction for objective in plan.objectives],
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            load_if_exists=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self.study.set_metric_names([objective.name for objective in plan.objectives])
+        self.study.set_user_attr("sweep", sweep.id)
+        self.study.set_user_attr("scene", plan.spec.scene)
+
+    def ask(self, number: int) -> tuple[int, dict[str, Any]]:
+        """Propose the configuration of a new trial.
+
+        Args:
+            number: the trial's number in our tables.
+
+        Returns:
+            Number of the row in the study, and the values chosen.
+        """
+        spec = self._plan.spec
+        conditional = any(dimension.when for dimension in spec.space.values())
+        self.study.sampler = make_sampler(
+            spec.search, number=number, planned=spec.budget.trials, conditional=conditional
+        )
+        left_over = self._left_over()
+        if left_over is not None:
+            # A driver died between asking and writing its own row: its proposal is still the next one.
+            trial = optuna.Trial(self.study, left_over)
+        else:
+            trial = self.study.ask()
+        sampled = suggest(trial, spec.space, self._plan.fixed)
+        trial.set_user_attr(NUMBER, number)
+        return trial.number, sampled
+
+    def tell(self, trial: TrialRecord, sweep_folder: Path) -> None:
+        """Tell the study how a trial of ours ended. Once told, nothing happens.
+
+        Attributes and pictures are set first: Optuna refuses them on a finished trial.
+
+        Args:
+            trial: a finished trial.
+            sweep_folder: folder that its pictures' paths start from.
+        """
+        if trial.optuna_trial is None:
+            raise ValueError(f"trial {trial.number} has no row in the study; reconcile first")
+        trial_id = self._id_of(trial.optuna_trial)
+        if self.storage.get_trial(trial_id).state.is_finished():
+            return
+        for name, value in _attributes(trial).items():
+            self.storage.set_trial_user_attr(trial_id, name, value)
+        pictures = self._upload(trial_id, trial, sweep_folder)
+        self._note(trial_id, _note(trial, pictures))
+        if trial.state == "completed":
+            values = [trial.metrics[objective.name] for objective in self._plan.objectives]
+            self.study.tell(trial.optuna_trial, values)
+        elif trial.failure_reason in _LEARNED_FROM:
+            self.study.tell(trial.optuna_trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial.optuna_trial, state=TrialState.FAIL)
+
+    def reconcile(self, trials: Sequence[TrialRecord], sweep_folder: Path) -> dict[int, int]:
+        """Bring the study in step with our tables, after any crash of anything.
+
+        A trial of ours that the study lacks is added; one that ended is told; a row of the study that ended while ours
+        is to be tried again is replaced; rows left open that are not ours are failed, but for one proposal that the
+        next `ask` takes up.
+
+        Args:
+            trials: all trials of the sweep.
+            sweep_folder: folder that pictures' paths start from.
+
+        Returns:
+            Trial number -> row in the study, for rows that are new; note them in our tables.
+        """
+        rows = {row.number: row for row in self.study.get_trials(deepcopy=False)}
+        changed: dict[int, int] = {}
+        for trial in trials:
+            row = rows.get(trial.optuna_trial) if trial.optuna_trial is not None else None
+            is_ours = row is not None and row.user_attrs.get(NUMBER) == trial.number
+            ended = trial.state in ("completed", "failed", "pruned")
+            told = is_ours and row is not None and row.state.is_finished()
+            optuna_trial = trial.optuna_trial
+            if not is_ours or (told and not (ended and _agrees(row, trial))):
+                optuna_trial = self._add(trial)
+                changed[trial.number] = optuna_trial
+            if ended:
+                self.tell(replace(trial, optuna_trial=optuna_trial), sweep_folder)
+        ours = {changed.get(trial.number, trial.optuna_trial) for trial in trials}
+        strays = [row for row in self.study.get_trials(deepcopy=False) if row.number not in ours]
+        open_strays = [row for row in strays if not row.state.is_finished()]
+        for row in open_strays:
+            known = row.user_attrs.get(NUMBER)
+            if row is open_strays[-1] and known in (None, len(trials)):
+                continue
+            self.study.tell(row.number, state=TrialState.FAIL)
+        return changed
+
+    def save_plot(self, figure: Any, name: str) -> None:
+        """Show a plotly figure in the dashboard, replacing the one of this name."""
+        from optuna_dashboard import save_plotly_graph_object
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            save_plotly_graph_object(self.study, figure, graph_object_id=name)
+
+    def _left_over(self) -> int | None:
+        """Id of an open row that no trial of ours has claimed."""
+        for row in reversed(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
+            if NUMBER not in row.user_attrs:
+                return row._trial_id
+        return None
+
+    def _id_of(self, optuna_trial: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, optuna_trial)
+
+    def _add(self, trial: TrialRecord) -> int:
+        row = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=labels(self._plan.spec.space, trial.parameters),
+            distributions=distributions(self._plan.spec.space, trial.parameters),
+            user_attrs={NUMBER: trial.number},
+        )
+        trial_id = self.storage.create_new_trial(self.study._study_id, template_trial=row)
+        return self.storage.get_trial_number_from_id(trial_id)
+
+    def _upload(self, trial_id: int, trial: TrialRecord, sweep_folder: Path) -> list[str]:
+        """Put a trial's pictures where the dashboard finds them; addresses within the dashboard."""
+        row = self.storage.get_trial(trial_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            known = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(row, storage=self.storage)}
+            addresses = []
+            for relative in trial.pictures.values():
+                path = sweep_folder / relative
+                if path.name not in known:
+                    if not path.is_file():
+                        continue
+                    known[path.name] = upload_artifact(
+                        artifact_store=self._artifacts, file_path=str(path), study_or_trial=row, storage=self.storage
+                    )
+                addresses.append(f"/artifacts/{self.study._study_id}/{trial_id}/{known[path.name]}")
+        return addresses
+
+    def _note(self, trial_id: int, body: str) -> None:
+        from optuna_dashboard import save_note
+
+        # A Trial object proposes as soon as it is made; a random proposal costs nothing, and nothing reads it.
+        self.study.sampler = optuna.samplers.RandomSampler(seed=0)
+        save_note(optuna.Trial(self.study, trial_id), body)
+
+
+def _attributes(trial: TrialRecord) -> dict[str, Any]:
+    """What the dashboard shows beside a trial. Plain Python values: numpy's would raise."""
+    shown: dict[str, Any] = {name: float(value) for name, value in trial.metrics.items()}
+    shown |= {"seed": trial.seed, "attempts": trial.attempts}
+    for name in ("backend", "device", "threads", "seconds", "failure_reason", "failure_message"):
+        value = getattr(trial, name)
+        if value is not None:
+            shown[name] = value
+    return shown
+
+
+def _note(trial: TrialRecord, pictures: Sequence[str]) -> str:
+    """Markdown of a trial: its pictures first, then its figures."""
+    parts = [f"## Trial {trial.number}: {trial.state}"]
+    if trial.failure_reason:
+        parts.append(f"**{trial.failure_reason}**: {trial.failure_message}")
+    parts += [f"![truth, render, depth, features]({address})" for address in pictures]
+    if trial.metrics:
+        rows = [f"| {name} | {value:.5g} |" for name, value in trial.metrics.items()]
+        parts.append("\n".join(["| metric | value |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _agrees(row: Any, trial: TrialRecord) -> bool:
+    """Whether a finished row of the study says of a finished trial what our tables say."""
+    return bool((row.state == TrialState.COMPLETE) == (trial.state == "completed"))

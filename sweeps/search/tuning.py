@@ -1,0 +1,118 @@
+"""Ray Tune at work: it places trials and keeps their actors. What runs, and what is true, is decided by us."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+from ray import tune as ray_tune
+from ray.tune import CheckpointConfig, FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
+from ray.tune.schedulers import FIFOScheduler
+
+from sweeps.search.cluster import Slots
+from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
+from sweeps.search.study import Study
+from sweeps.search.trial import TrialJob, load_trainer
+from sweeps.search.worker import TrialWorker
+from sweeps.spec.sweep import Plan
+from sweeps.store.driving import DrivenSweep
+from sweeps.store.records import TrialRecord
+
+
+def prepare(job: TrialJob, trainer: str, slots: Slots, is_stopping: Callable[[], bool]) -> None:
+    """Do in a worker what all trials need, before the first of them.
+
+    Raises:
+        UsageError: what the trials need can't be had (weights, a folder that can't be written).
+    """
+    task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)(_prepare)
+    future = task.remote(job, trainer)
+    while not is_stopping():
+        ready, _ = ray.wait([future], timeout=0.5)
+        if ready:
+            try:
+                ray.get(future)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            return
+    ray.cancel(future, force=True)
+
+
+def _prepare(job: TrialJob, trainer: str) -> None:
+    load_trainer(trainer).prepare(job)
+
+
+def tune(
+    held: DrivenSweep,
+    study: Study,
+    plan: Plan,
+    slots: Slots,
+    *,
+    sweep_folder: Path,
+    trainer: str,
+    may_start: Callable[[], bool],
+    is_stopping: Callable[[], bool],
+    on_end: Callable[[TrialRecord], None],
+) -> None:
+    """Run the sweep's trials until none is left or it is being stopped.
+
+    Args:
+        held: the sweep, under this driver's lease.
+        study: its study, reconciled.
+        plan: what its trials have in common.
+        slots: trials at once, and what each gets.
+        sweep_folder: the sweep's folder; Ray Tune's own files live in tune/ below it and are removed.
+        trainer: name of the trainer.
+        may_start: whether trials may still be started.
+        is_stopping: whether running trials are to be stopped.
+        on_end: called with each trial that ended.
+    """
+    searcher = SweepSearcher(
+        held,
+        study,
+        plan,
+        concurrent=slots.concurrent,
+        sweep_folder=sweep_folder,
+        trainer=trainer,
+        may_start=may_start,
+        on_end=on_end,
+    )
+
+    def stop_now() -> bool:
+        searcher.stopping = is_stopping()
+        return searcher.stopping
+
+    # Two Tuners with one trainable name run each other's code: the lease's name makes it unique.
+    worker = type(f"Trial_{held.sweep_id}_{held.holder[:8]}", (TrialWorker,), {})
+    resources = PlacementGroupFactory([{"CPU": slots.cpus, "GPU": slots.gpus}])
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    folder = sweep_folder / "tune"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Tuner(
+                ray_tune.with_resources(worker, resources),
+                tune_config=TuneConfig(
+                    search_alg=searcher,
+                    scheduler=FIFOScheduler(),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda trial: str(trial.trial_id),
+                ),
+                run_config=RunConfig(
+                    name=held.holder[:8],
+                    storage_path=str(folder),
+                    stop=StopWhen(stop_now),
+                    callbacks=[ActorErrors(searcher)],
+                    failure_config=FailureConfig(max_failures=0, fail_fast=False),
+                    checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                    verbose=0,
+                    log_to_file=False,
+                ),
+            ).fit()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,152 @@
+"""Reading YAML and JSON documents that users write, with errors that name the line or the field."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sweeps.errors import MISSING, InvalidSpec, Issue
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the numbers of YAML 1.2 (1e-5 is a number) and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+# PyYAML follows YAML 1.1, where a float needs a dot and a signed exponent: 1e-5 would be a text.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
+    list("-+.0123456789"),
+)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a mapping from a YAML or JSON file.
+
+    Raises:
+        InvalidSpec: the file is missing, unreadable, not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InvalidSpec(
+            [Issue("", MISSING, "no such file; give the path of a YAML or JSON file")], where=str(path)
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InvalidSpec([Issue("", MISSING, f"can't be read ({reason})")], where=str(path)) from None
+    return parse_document(text, where=str(path))
+
+
+def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
+    """Parse a mapping from YAML (JSON is a part of YAML).
+
+    Raises:
+        InvalidSpec: the text is not YAML, or not a mapping.
+    """
+    try:
+        # JSON first: tabs are legal there and not in YAML.
+        document = json.loads(text) if text.lstrip().startswith("{") and _is_json(text) else yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise InvalidSpec([Issue("", MISSING, f"{line}{problem}")], where=where) from None
+    if not isinstance(document, dict):
+        found = "nothing" if document is None else type(document).__name__
+        raise InvalidSpec([Issue("", MISSING, f"expected `key: value` lines, found {found}")], where=where)
+    for key in document:
+        if not isinstance(key, str):
+            raise InvalidSpec([Issue(str(key), MISSING, "keys must be text")], where=where)
+    return document
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" for a close match among `known`, else the list of what is known if it is short."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; known: {', '.join(names)}" if len(names) <= 12 else ""
+
+
+def issues_of(error: ValidationError, model: type[BaseModel], *, tags: Iterable[str] = ()) -> list[Issue]:
+    """Turn pydantic's errors into ours: the user's field, the value given, what to do.
+
+    Args:
+        error: what pydantic raised.
+        model: the model that was validated; its fields are suggested for unknown keys.
+        tags: discriminator values, which pydantic puts into the path and the user did not write.
+    """
+    drop = set(tags)
+    issues = []
+    for item in error.errors(include_url=False, include_context=True):
+        place = tuple(part for part in item["loc"] if part not in drop)
+        field = ".".join(str(part) for part in place)
+        kind, message = item["type"], item["msg"]
+        if kind == "extra_forbidden":
+            remedy = "unknown key" + suggestion(str(place[-1]), _fields_at(model, item["loc"][:-1], drop))
+            issues.append(Issue(field, item["input"], remedy))
+        elif kind == "missing":
+            issues.append(Issue(field, MISSING, "is required"))
+        elif kind == "union_tag_not_found":
+            issues.append(Issue(f"{field}.type", MISSING, f"is required: one of {', '.join(sorted(drop))}"))
+        elif kind == "union_tag_invalid":
+            given = item["input"].get("type") if isinstance(item["input"], Mapping) else item["input"]
+            issues.append(Issue(f"{field}.type", given, f"must be one of {', '.join(sorted(drop))}"))
+        elif kind in ("model_type", "model_attributes_type", "dict_type"):
+            issues.append(Issue(field, item["input"], "must be a mapping of `key: value`"))
+        else:
+            issues.append(
+                Issue(field, item["input"], message.replace("Input should be", "must be").replace("valid ", ""))
+            )
+    return issues
+
+
+def _fields_at(model: type[BaseModel], place: tuple[int | str, ...], tags: set[str]) -> list[str]:
+    """Names of the fields of the model that sits at a path; [] where that is no model."""
+    known: Any = model
+    for part in place:
+        if isinstance(known, type) and issubclass(known, BaseModel) and part in known.model_fields:
+            known = known.model_fields[str(part)].annotation
+        else:
+            by_tag = {sub.model_fields["type"].annotation.__args__[0]: sub for sub in _models_in(known)}  # type: ignore[union-attr]
+            if part in tags:
+                known = by_tag.get(part)
+    if isinstance(known, type) and issubclass(known, BaseModel):
+        return list(known.model_fields)
+    return []
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Models with a `type` tag anywhere inside an annotation such as dict[str, A | B]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation] if "type" in annotation.model_fields else []
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]

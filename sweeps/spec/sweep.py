@@ -1,0 +1,241 @@
+"""SweepSpec, what a user writes, and Plan, what it means once base, scene and metrics are known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, load_scene
+from sweeps.errors import InvalidSpec, Issue, UnknownPreset
+from sweeps.spec.documents import issues_of, parse_document, read_document, suggestion
+from sweeps.spec.objectives import check_available, check_objectives, objectives_of
+from sweeps.spec.presets import load_preset, overlay
+from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
+
+MAX_TRIALS = 100_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class WarmStart(_Part):
+    """Where the search may start from (not built yet: must be empty)."""
+
+    presets: list[str] = Field(default_factory=list)
+    sweeps: list[str] = Field(default_factory=list)
+
+
+class Search(_Part):
+    """How configurations are chosen."""
+
+    sampler: str = "tpe"
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    warm_start: WarmStart = Field(default_factory=WarmStart)
+
+
+class Fidelity(_Part):
+    """How long trials train: the last rung is max_num_iterations; no rung: the base's own."""
+
+    rungs: list[int] = Field(default_factory=list)
+    eta: int = Field(default=3, ge=2)
+
+
+class Budget(_Part):
+    """When a sweep ends. At the end of `hours` no trial is started any more; those that run are finished.
+    A trial that trains longer than `trial_hours` fails with reason `timeout`."""
+
+    trials: int = Field(default=20, ge=1, le=MAX_TRIALS)
+    hours: float | None = Field(default=None, gt=0)
+    trial_hours: float | None = Field(default=None, gt=0)
+
+
+class Resources(_Part):
+    """What one trial takes. gpus_per_trial null: 1 where the cluster has a GPU, else 0. max_concurrent null: as
+    many as fit. cpus_per_trial is also the number of threads of a trial."""
+
+    gpus_per_trial: float | None = Field(default=None, ge=0, le=64)
+    cpus_per_trial: int = Field(default=1, ge=1, le=1024)
+    max_concurrent: int | None = Field(default=None, ge=1, le=10_000)
+
+
+class SweepSpec(_Part):
+    """A sweep as a user writes it, in YAML or JSON. Use `parse_spec` or `read_spec` for errors in the user's words."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    scene: str = Field(default="embedded:tabletop", min_length=1)
+    base: str = "f3rm_default"
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed values over the base.")
+    space: dict[str, Dimension]
+    objectives: list[str] = Field(default_factory=lambda: ["psnr", "feature_cosine"])
+    constraints: dict[str, float] = Field(default_factory=dict)
+    search: Search = Field(default_factory=Search)
+    fidelity: Fidelity = Field(default_factory=Fidelity)
+    budget: Budget = Field(default_factory=Budget)
+    resources: Resources = Field(default_factory=Resources)
+
+    @model_validator(mode="after")
+    def _check(self) -> SweepSpec:
+        issues = [
+            *_check_not_built(self),
+            *_check_fixed(self),
+            *([] if self.space else [Issue("space", {}, "give at least one parameter to vary")]),
+            *check_space(self.space, self.parameters),
+            *check_objectives(self.objectives),
+            *_check_rungs(self),
+        ]
+        if issues:
+            raise InvalidSpec(issues)
+        return self
+
+
+SAMPLERS: tuple[Literal["tpe"], Literal["random"]] = ("tpe", "random")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked sweep: what its trials have in common.
+
+    Args:
+        spec: what the user wrote.
+        fixed: every parameter's value where the space does not vary it.
+        objectives: the metrics optimised, with their directions.
+        scene: the scene that all trials train on.
+    """
+
+    spec: SweepSpec
+    fixed: Mapping[str, Any]
+    objectives: tuple[Metric, ...]
+    scene: Scene
+
+    @property
+    def budget_steps(self) -> int:
+        """Training steps of a full trial."""
+        return int(self.fixed["max_num_iterations"])
+
+    def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """Every parameter of one trial, its seed included.
+
+        Args:
+            sampled: the values of the space's active dimensions.
+            number: the trial's number, from which its seed is derived unless `parameters` fixes one.
+        """
+        configuration = overlay(self.fixed, sampled)
+        if "seed" not in self.spec.parameters:
+            configuration["seed"] = trial_seed(self.spec.search.seed, number)
+        return configuration
+
+
+def trial_seed(search_seed: int, number: int) -> int:
+    """Training seed of a trial: a pure function of the sweep's seed and the trial's number, in [0, 2^31)."""
+    digest = hashlib.sha256(f"{search_seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def read_spec(path: str | Path) -> SweepSpec:
+    """Read a sweep from a YAML or JSON file.
+
+    Raises:
+        InvalidSpec: names each field at fault.
+    """
+    return parse_spec(read_document(Path(path)), where=str(path))
+
+
+def parse_spec(document: Mapping[str, Any] | str, *, where: str = "") -> SweepSpec:
+    """A sweep from a mapping (a request's body) or from YAML or JSON text.
+
+    Raises:
+        InvalidSpec: names each field at fault.
+    """
+    if isinstance(document, str):
+        document = parse_document(document, where=where)
+    try:
+        return SweepSpec.model_validate(dict(document))
+    except ValidationError as error:
+        raise InvalidSpec(issues_of(error, SweepSpec, tags=TAGS), where=where) from None
+    except InvalidSpec as error:
+        raise InvalidSpec(error.issues, where=where) from None
+
+
+def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
+    """Check a sweep against its base preset and its scene, and return what its trials have in common.
+
+    Args:
+        spec: a sweep that is well formed.
+        scene_root: folder that relative scene paths start from.
+
+    Raises:
+        InvalidSpec: names the field at fault.
+        SceneError: the scene is missing or broken.
+    """
+    try:
+        base = load_preset(spec.base)
+    except UnknownPreset as error:
+        remedy = str(error).split(": ", 1)[1]
+        raise InvalidSpec([Issue("base", spec.base, remedy)]) from None
+    steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
+    # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
+    threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}
+    try:
+        fixed = check_parameters(overlay(base.resolved, {**spec.parameters, **steps, **threads}))
+    except InvalidParameter as error:
+        raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
+    issues = check_reachable(spec.space, fixed)
+    scene = load_scene(spec.scene, scene_root=scene_root)
+    issues += check_available(spec.objectives, scene.metrics, spec.scene)
+    if issues:
+        raise InvalidSpec(issues)
+    return Plan(spec, fixed, objectives_of(spec.objectives), scene)
+
+
+def _check_not_built(spec: SweepSpec) -> list[Issue]:
+    """What the format has a place for and this version can't do: refused, never ignored."""
+    issues = []
+    if spec.search.sampler not in SAMPLERS:
+        known = ", ".join(SAMPLERS)
+        issues.append(
+            Issue("search.sampler", spec.search.sampler, f"not available in this version; give one of {known}")
+        )
+    if len(spec.fidelity.rungs) > 1:
+        remedy = "early stopping at rungs is not available in this version; give one number, the full training steps"
+        issues.append(Issue("fidelity.rungs", spec.fidelity.rungs, remedy))
+    if spec.constraints:
+        remedy = "constraints are not available in this version; make the metric an objective or narrow the space"
+        issues.append(Issue("constraints", spec.constraints, remedy))
+    warm = spec.search.warm_start
+    if warm.presets or warm.sweeps:
+        remedy = "warm start is not available in this version; leave it out"
+        issues.append(Issue("search.warm_start", warm.model_dump(), remedy))
+    return issues
+
+
+def _check_fixed(spec: SweepSpec) -> list[Issue]:
+    issues = []
+    for name, value in spec.parameters.items():
+        field = f"parameters.{name}"
+        if name not in PARAMETERS:
+            issues.append(Issue(field, value, f"no such parameter{suggestion(name, PARAMETERS)}"))
+            continue
+        try:
+            PARAMETERS[name].check(value)
+        except InvalidParameter as error:
+            issues.append(Issue(field, value, error.remedy))
+    return issues
+
+
+def _check_rungs(spec: SweepSpec) -> list[Issue]:
+    issues = [
+        Issue(f"fidelity.rungs.{index}", steps, "give at least 1 training step")
+        for index, steps in enumerate(spec.fidelity.rungs)
+        if steps < 1
+    ]
+    fixed = spec.parameters.get("max_num_iterations")
+    if spec.fidelity.rungs and fixed is not None and fixed != spec.fidelity.rungs[-1]:
+        remedy = f"differs from the last of fidelity.rungs ({spec.fidelity.rungs[-1]}); give one of the two"
+        issues.append(Issue("parameters.max_num_iterations", fixed, remedy))
+    return issues

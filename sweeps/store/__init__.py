@@ -1,0 +1,1 @@
+"""The truth about sweeps: tables, migrations, and the one place of SQL (repository)."""

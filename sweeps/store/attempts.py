@@ -1,0 +1,108 @@
+"""What a worker does with its attempt. The token is the right to write; a closed attempt's is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from sweeps.errors import StaleAttempt
+from sweeps.store.database import Database
+from sweeps.store.models import AttemptRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.records import Completed, Failed, Process
+from sweeps.store.rows import trial_row
+
+KEPT_LOSSES = 100
+"""Plain progress is kept about so often in a trial, for a curve; in between it only shows as the trial's own step."""
+
+
+class AttemptStore:
+    """The store as a worker sees it: one attempt at a time, each call with its token."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def identify(
+        self, token: str, process: Process, *, environment: Mapping[str, Any], resumed_from_step: int = 0
+    ) -> None:
+        """Note where the attempt runs and what fixes its bits (versions, device, threads).
+
+        Raises:
+            StaleAttempt: the attempt was closed.
+        """
+        with self.database.write() as session:
+            attempt, _trial = self._open(session, token)
+            attempt.machine, attempt.pid, attempt.process_started = process.machine, process.pid, process.started
+            attempt.environment, attempt.resumed_from_step = dict(environment), resumed_from_step
+
+    def report(
+        self, token: str, *, step: int, total_steps: int, loss: float | None, metrics: Mapping[str, float]
+    ) -> bool:
+        """Note progress; with metrics it is kept for good.
+
+        Args:
+            step, total_steps: training steps done, and of the whole trial.
+            loss: the training loss; None or not finite: not known.
+            metrics: held-out metrics at this step; {} for plain progress.
+
+        Returns:
+            Whether the sweep is to be cancelled: then stop training.
+
+        Raises:
+            StaleAttempt: the attempt was closed.
+        """
+        loss = loss if loss is not None and math.isfinite(loss) else None
+        with self.database.write() as session:
+            attempt, trial = self._open(session, token)
+            now = self.database.now(session)
+            before, total = trial.step, max(1, total_steps)
+            trial.step, trial.total_steps, trial.loss, trial.reported_at = step, total_steps, loss, now
+            if metrics or step * KEPT_LOSSES // total != before * KEPT_LOSSES // total:
+                report = ReportRow(
+                    sweep_id=trial.sweep_id,
+                    trial=trial.number,
+                    attempt=attempt.number,
+                    step=step,
+                    loss=loss,
+                    metrics=dict(metrics),
+                    at=now,
+                )
+                session.add(report)
+            return bool(session.scalar(select(SweepRow.cancel_requested).where(SweepRow.id == trial.sweep_id)))
+
+    def finish(self, token: str, result: Completed | Failed) -> None:
+        """Store the trial's end, exactly once.
+
+        Raises:
+            StaleAttempt: the attempt was closed, by this call before or by somebody else.
+            ValueError: a metric is not finite.
+        """
+        if isinstance(result, Completed):
+            broken = {name: value for name, value in result.metrics.items() if not math.isfinite(value)}
+            if broken:
+                raise ValueError(f"metrics must be finite: {broken}")
+        with self.database.write() as session:
+            attempt, trial = self._open(session, token)
+            now = self.database.now(session)
+            attempt.ended_at = trial.finished_at = now
+            if isinstance(result, Completed):
+                attempt.outcome, trial.state = "completed", "completed"
+                trial.metrics, trial.pictures = dict(result.metrics), dict(result.pictures)
+                trial.checkpoint, trial.seconds = result.checkpoint, result.seconds
+                trial.backend, trial.device, trial.threads = result.backend, result.device, result.threads
+                trial.step = trial.total_steps = result.steps
+            else:
+                attempt.outcome, trial.state = "failed", "failed"
+                attempt.message = f"{result.reason}: {result.message}"
+                trial.failure_reason, trial.failure_message = result.reason, result.message
+                trial.failure_detail = result.detail
+
+    def _open(self, session: Session, token: str) -> tuple[AttemptRow, TrialRow]:
+        attempt = session.get(AttemptRow, token, with_for_update=True)
+        if attempt is None or attempt.outcome != "running":
+            outcome = "is unknown" if attempt is None else f"was closed ({attempt.outcome})"
+            raise StaleAttempt(f"this attempt {outcome}: its reports are refused")
+        return attempt, trial_row(session, attempt.sweep_id, attempt.trial, lock=True)

@@ -1,0 +1,284 @@
+"""What a driver does with its sweep. Every write checks that the driver still holds the sweep's lease."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from sweeps.errors import LeaseHeld, LeaseLost, WrongState
+from sweeps.store.database import Database
+from sweeps.store.models import AttemptRow, LeaseRow, SweepRow, TrialRow
+from sweeps.store.records import AttemptRecord, Failed, Process, SweepRecord, TrialRecord
+from sweeps.store.repository import cancel_now, is_live
+from sweeps.store.rows import (
+    attempt_record,
+    counts_of,
+    lease_record,
+    open_attempts,
+    sweep_record,
+    sweep_row,
+    trial_record,
+    trial_row,
+)
+from sweeps.store.states import FINISHED_SWEEP
+
+
+class DrivenSweep:
+    """A sweep held by this driver's lease. Build it with `acquire`.
+
+    Args:
+        holder: the lease's name, new with every acquisition.
+        orphans: attempts that an earlier driver left open; closed as lost by `acquire`.
+    """
+
+    def __init__(self, database: Database, sweep_id: str, holder: str, lease_seconds: float, max_attempts: int) -> None:
+        self.database = database
+        self.sweep_id = sweep_id
+        self.holder = holder
+        self.lease_seconds = lease_seconds
+        self.max_attempts = max_attempts
+        self.orphans: list[AttemptRecord] = []
+
+    @classmethod
+    def acquire(
+        cls, database: Database, sweep_id: str, process: Process, *, lease_seconds: float, max_attempts: int
+    ) -> DrivenSweep:
+        """Take the sweep's lease; close what an earlier driver left open and queue its trials again.
+
+        Args:
+            process: the driver's own process.
+            lease_seconds: how long the lease lasts without renewal.
+            max_attempts: lost attempts after which a trial counts as failed.
+
+        Raises:
+            UnknownSweep: there is no such sweep.
+            LeaseHeld: a live driver holds it.
+            WrongState: it is completed, failed or cancelled.
+        """
+        held = cls(database, sweep_id, secrets.token_hex(16), lease_seconds, max_attempts)
+        with database.write() as session:
+            sweep = sweep_row(session, sweep_id, lock=True)
+            now = database.now(session)
+            lease = session.get(LeaseRow, sweep_id)
+            if lease is not None and is_live(lease, now):
+                found = lease_record(lease)
+                raise LeaseHeld(
+                    f"sweep {sweep_id} is run by process {found.process.pid} on "
+                    f"{found.process.machine.split('/')[0]}; cancel it first, or wait until that driver has ended"
+                )
+            if sweep.state in FINISHED_SWEEP:
+                raise WrongState(f"sweep {sweep_id} is {sweep.state}; `f3rm-sweeps resume {sweep_id}` queues it again")
+            if lease is None:
+                lease = LeaseRow(sweep_id=sweep_id)
+                session.add(lease)
+            lease.holder, lease.machine = held.holder, process.machine
+            lease.pid, lease.process_started = process.pid, process.started
+            lease.acquired_at = lease.renewed_at = now
+            lease.expires_at = now + timedelta(seconds=lease_seconds)
+            sweep.state = "running"
+            sweep.started_at = sweep.started_at or now
+            for attempt in open_attempts(session, sweep_id):
+                held.orphans.append(attempt_record(attempt))
+                held._close(session, attempt, "lost", "its driver died")
+        return held
+
+    def renew(self) -> bool:
+        """Prolong the lease. Returns whether the sweep is to be cancelled.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+        """
+        with self.database.write() as session:
+            sweep, lease = self._held(session)
+            now = self.database.now(session)
+            # A machine that slept was not driving: count no more than a lease's time.
+            sweep.driver_seconds += min((now - lease.renewed_at).total_seconds(), self.lease_seconds)
+            lease.renewed_at, lease.expires_at = now, now + timedelta(seconds=self.lease_seconds)
+            sweep.state = "running"  # it may have been taken for interrupted
+            return sweep.cancel_requested
+
+    def sweep(self) -> SweepRecord:
+        """The sweep as it stands."""
+        with self.database.read() as session:
+            return sweep_record(sweep_row(session, self.sweep_id), counts_of(session, [self.sweep_id])[self.sweep_id])
+
+    def trial(self, number: int) -> TrialRecord:
+        """One of its trials."""
+        with self.database.read() as session:
+            return trial_record(trial_row(session, self.sweep_id, number))
+
+    def trials(self) -> list[TrialRecord]:
+        """All its trials, by number."""
+        with self.database.read() as session:
+            query = select(TrialRow).where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
+            return [trial_record(row) for row in session.scalars(query)]
+
+    def add_trial(
+        self,
+        number: int,
+        *,
+        parameters: Mapping[str, Any],
+        configuration: Mapping[str, Any],
+        optuna_trial: int | None,
+        total_steps: int,
+    ) -> TrialRecord:
+        """Write a new trial, queued, before anything is launched.
+
+        Args:
+            number: the next free number.
+            parameters: what the sampler chose.
+            configuration: every parameter, seed included.
+            optuna_trial: number of its row in Optuna's study.
+            total_steps: steps of a full trial.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+        """
+        with self.database.write() as session:
+            self._held(session)
+            row = TrialRow(
+                sweep_id=self.sweep_id,
+                number=number,
+                state="queued",
+                parameters=dict(parameters),
+                configuration=dict(configuration),
+                seed=int(configuration["seed"]),
+                optuna_trial=optuna_trial,
+                created_at=self.database.now(session),
+                attempts=0,
+                step=0,
+                total_steps=total_steps,
+                metrics={},
+                pictures={},
+            )
+            session.add(row)
+            session.flush()
+            return trial_record(row)
+
+    def start_attempt(self, number: int) -> AttemptRecord:
+        """Start a queued trial: from now on only this attempt's token may report on it.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+            WrongState: the trial is not queued.
+        """
+        with self.database.write() as session:
+            self._held(session)
+            trial = trial_row(session, self.sweep_id, number, lock=True)
+            if trial.state != "queued":
+                raise WrongState(f"trial {number} of sweep {self.sweep_id} is {trial.state}, not queued")
+            now = self.database.now(session)
+            trial.state, trial.attempts, trial.step = "running", trial.attempts + 1, 0
+            trial.started_at = trial.started_at or now
+            attempt = AttemptRow(
+                token=secrets.token_hex(16),
+                sweep_id=self.sweep_id,
+                trial=number,
+                number=trial.attempts,
+                driver=self.holder,
+                outcome="running",
+                started_at=now,
+                resumed_from_step=0,
+                environment={},
+            )
+            session.add(attempt)
+            session.flush()
+            return attempt_record(attempt)
+
+    def close_attempt(self, number: int, *, message: str, failure: Failed | None = None) -> TrialRecord:
+        """Note that a trial's worker has ended. Nothing happens where the worker has closed the attempt itself.
+
+        Args:
+            number: the trial.
+            message: what is known about the worker's end.
+            failure: fail the trial with this; None: the worker was lost, queue the trial again if it may be tried again.
+
+        Returns:
+            The trial as it is now: queued again, failed, or as its worker left it.
+        """
+        with self.database.write() as session:
+            self._held(session)
+            for attempt in open_attempts(session, self.sweep_id, trial=number):
+                self._close(session, attempt, "failed" if failure else "lost", message, failure)
+            session.flush()
+            return trial_record(trial_row(session, self.sweep_id, number))
+
+    def fail_queued_trial(self, number: int, failure: Failed) -> TrialRecord:
+        """Fail a trial that can't be launched."""
+        with self.database.write() as session:
+            self._held(session)
+            trial = trial_row(session, self.sweep_id, number, lock=True)
+            if trial.state != "queued":
+                raise WrongState(f"trial {number} of sweep {self.sweep_id} is {trial.state}, not queued")
+            self._fail(session, trial, failure)
+            return trial_record(trial)
+
+    def set_optuna_trial(self, number: int, optuna_trial: int) -> None:
+        """Note which row of Optuna's study shows this trial."""
+        with self.database.write() as session:
+            self._held(session)
+            trial_row(session, self.sweep_id, number, lock=True).optuna_trial = optuna_trial
+
+    def drop_checkpoint(self, number: int) -> None:
+        """Note that a trial's checkpoint is no longer kept."""
+        with self.database.write() as session:
+            self._held(session)
+            trial_row(session, self.sweep_id, number, lock=True).checkpoint = None
+
+    def finish(self, state: str, *, stop_reason: str, error: str | None = None) -> None:
+        """End the sweep and give the lease back.
+
+        Args:
+            state: completed, failed or cancelled.
+            stop_reason: which rule ended it.
+            error: why it failed, one line.
+        """
+        with self.database.write() as session:
+            sweep, lease = self._held(session)
+            now = self.database.now(session)
+            cancel_now(session, sweep, now)
+            sweep.state, sweep.stop_reason, sweep.error = state, stop_reason, error
+            session.delete(lease)
+
+    def interrupt(self, message: str) -> None:
+        """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
+        with self.database.write() as session:
+            sweep, lease = self._held(session)
+            for attempt in open_attempts(session, self.sweep_id):
+                self._close(session, attempt, "interrupted", message)
+            sweep.state = "interrupted"
+            session.delete(lease)
+
+    def _held(self, session: Session) -> tuple[SweepRow, LeaseRow]:
+        sweep = sweep_row(session, self.sweep_id, lock=True)
+        lease = session.get(LeaseRow, self.sweep_id)
+        if lease is None or lease.holder != self.holder:
+            raise LeaseLost(f"sweep {self.sweep_id} was taken over by another driver; this one stops")
+        return sweep, lease
+
+    def _close(
+        self, session: Session, attempt: AttemptRow, outcome: str, message: str, failure: Failed | None = None
+    ) -> None:
+        attempt.outcome, attempt.ended_at, attempt.message = outcome, self.database.now(session), message
+        session.flush()
+        trial = trial_row(session, self.sweep_id, attempt.trial, lock=True)
+        query = select(func.count()).where(
+            AttemptRow.sweep_id == self.sweep_id, AttemptRow.trial == attempt.trial, AttemptRow.outcome == "lost"
+        )
+        lost = session.scalar(query) or 0
+        if failure is not None:
+            self._fail(session, trial, failure)
+        elif outcome == "lost" and lost >= self.max_attempts:
+            self._fail(session, trial, Failed("lost", f"its worker was lost {lost} times; the last time: {message}"))
+        else:
+            trial.state = "queued"
+
+    def _fail(self, session: Session, trial: TrialRow, failure: Failed) -> None:
+        trial.state, trial.finished_at = "failed", self.database.now(session)
+        trial.failure_reason, trial.failure_message = failure.reason, failure.message
+        trial.failure_detail = failure.detail

@@ -1,0 +1,386 @@
+"""What users do with sweeps: create, look, cancel, resume. For the command line and the service.
+
+A running sweep whose driver has died is shown as `interrupted`: every read settles that first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from sweeps.errors import IdempotencyConflict, InvalidCursor, UnknownSweep, WrongState
+from sweeps.spec.sweep import SweepSpec
+from sweeps.store.database import Database
+from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.processes import is_dead
+from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, SweepRecord, TrialRecord
+from sweeps.store.rows import (
+    attempt_record,
+    counts_of,
+    lease_record,
+    open_attempts,
+    report_record,
+    sweep_record,
+    sweep_row,
+    trial_record,
+    trial_row,
+)
+from sweeps.store.states import RESUMABLE, RETRIED_ON_RESUME, SweepState, TrialState
+
+MAX_PAGE = 500
+_ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"  # none that look alike
+
+
+class Repository:
+    """The store as users see it. Safe to share between threads; open one for each process."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], datetime] | None = None) -> Repository:
+        """Open the database of this URL and bring its tables up to date.
+
+        Raises:
+            StoreUnavailable: it can't be reached or written.
+        """
+        return cls(Database.open(url, clock=clock))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()
+
+    # Sweeps
+
+    def create_sweep(self, spec: SweepSpec, *, idempotency_key: str | None = None) -> tuple[SweepRecord, bool]:
+        """Store a new sweep, queued.
+
+        Args:
+            spec: the checked spec.
+            idempotency_key: the same key and spec again give the same sweep.
+
+        Returns:
+            The sweep, and whether it is new.
+
+        Raises:
+            IdempotencyConflict: the key was used with another spec.
+        """
+        body = spec.model_dump(mode="json")
+        body_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        try:
+            with self.database.write() as session:
+                if idempotency_key is not None:
+                    known = self._of_key(session, idempotency_key, body_hash)
+                    if known is not None:
+                        return known, False
+                row = SweepRow(
+                    id=_new_id(),
+                    name=spec.name,
+                    spec=body,
+                    state="queued",
+                    trials_planned=spec.budget.trials,
+                    created_at=self.database.now(session),
+                    cancel_requested=False,
+                    driver_seconds=0.0,
+                    idempotency_key=idempotency_key,
+                    body_hash=body_hash,
+                )
+                session.add(row)
+                session.flush()
+                return sweep_record(row, {}), True
+        except IntegrityError:
+            # Another request with the same key came first (PostgreSQL lets two transactions look at once).
+            if idempotency_key is None:
+                raise
+            with self.database.read() as session:
+                known = self._of_key(session, idempotency_key, body_hash)
+            if known is None:
+                raise
+            return known, False
+
+    def _of_key(self, session: Session, key: str, body_hash: str) -> SweepRecord | None:
+        row = session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))
+        if row is None:
+            return None
+        if row.body_hash != body_hash:
+            raise IdempotencyConflict(
+                f"Idempotency-Key={key!r}: was used for sweep {row.id} with another body; give a new key"
+            )
+        return sweep_record(row, counts_of(session, [row.id])[row.id])
+
+    def get_sweep(self, sweep_id: str) -> SweepRecord:
+        """A sweep by its id.
+
+        Raises:
+            UnknownSweep: there is none.
+        """
+        self.settle()
+        with self.database.read() as session:
+            return sweep_record(sweep_row(session, sweep_id), counts_of(session, [sweep_id])[sweep_id])
+
+    def find_sweep(self, words: str) -> SweepRecord:
+        """A sweep by its id, the beginning of its id, or its name where only one has it.
+
+        Raises:
+            UnknownSweep: none fits, or several do.
+        """
+        with self.database.read() as session:
+            exact = session.scalars(select(SweepRow.id).where(SweepRow.id == words)).all()
+            found = (
+                exact
+                or session.scalars(
+                    select(SweepRow.id).where(SweepRow.id.startswith(words, autoescape=True) | (SweepRow.name == words))
+                ).all()
+            )
+        if len(found) == 1:
+            return self.get_sweep(found[0])
+        if found:
+            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit ({', '.join(found[:5])}); give the whole id")
+        raise UnknownSweep(f"sweep {words!r}: no such sweep; `f3rm-sweeps list` shows them")
+
+    def list_sweeps(
+        self, *, state: SweepState | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[SweepRecord]:
+        """Sweeps, newest first.
+
+        Raises:
+            InvalidCursor: not a cursor of this listing.
+        """
+        self.settle()
+        limit = max(1, min(limit, MAX_PAGE))
+        query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.id.desc()).limit(limit + 1)
+        if state is not None:
+            query = query.where(SweepRow.state == state)
+        if cursor is not None:
+            created, sweep_id = _read_cursor(cursor, 2)
+            try:
+                after = datetime.fromisoformat(created)
+            except ValueError:
+                raise _bad_cursor(cursor) from None
+            query = query.where(tuple_(SweepRow.created_at, SweepRow.id) < tuple_(after, sweep_id))
+        with self.database.read() as session:
+            rows = list(session.scalars(query))
+            counts = counts_of(session, [row.id for row in rows])
+        more = len(rows) > limit
+        rows = rows[:limit]
+        items = [sweep_record(row, counts[row.id]) for row in rows]
+        return Page(items, _cursor(rows[-1].created_at.isoformat(), rows[-1].id) if more else None)
+
+    def request_cancel(self, sweep_id: str) -> SweepRecord:
+        """Cancel a sweep: at once where no driver runs it, else its driver sees the request within seconds.
+
+        Raises:
+            UnknownSweep: there is none.
+            WrongState: it has ended already.
+        """
+        self.settle()
+        with self.database.write() as session:
+            row = sweep_row(session, sweep_id, lock=True)
+            if row.state in ("completed", "failed"):
+                raise WrongState(f"sweep {sweep_id} is {row.state}: there is nothing to cancel")
+            if row.state != "cancelled":
+                row.cancel_requested = True
+                if session.get(LeaseRow, sweep_id) is None or row.state != "running":
+                    cancel_now(session, row, self.database.now(session))
+        return self.get_sweep(sweep_id)
+
+    def request_resume(self, sweep_id: str) -> SweepRecord:
+        """Queue an interrupted, failed or cancelled sweep again; then start its driver.
+
+        Of a failed sweep, trials that another try may mend are queued again; of a cancelled one, its cancelled trials.
+
+        Raises:
+            UnknownSweep: there is none.
+            WrongState: it is running or completed, or nothing is left to be done.
+        """
+        self.settle()
+        with self.database.write() as session:
+            row = sweep_row(session, sweep_id, lock=True)
+            if row.state not in RESUMABLE and row.state != "queued":
+                raise WrongState(
+                    f"sweep {sweep_id} is {row.state}: only interrupted, failed and cancelled sweeps can be resumed"
+                )
+            trials = list(session.scalars(select(TrialRow).where(TrialRow.sweep_id == sweep_id)))
+            for trial in trials:
+                if trial.state == "cancelled" or (
+                    row.state == "failed" and trial.state == "failed" and trial.failure_reason in RETRIED_ON_RESUME
+                ):
+                    _queue_again(trial)
+            ended = sum(trial.state in ("completed", "failed", "pruned") for trial in trials)
+            if row.state == "failed" and ended >= row.trials_planned:
+                reasons = sorted({trial.failure_reason or "" for trial in trials if trial.state == "failed"})
+                raise WrongState(
+                    f"sweep {sweep_id}: its {ended} trials have all failed ({', '.join(reasons)}) and would again; "
+                    "submit a sweep with another space"
+                )
+            row.state, row.cancel_requested = "queued", False
+            row.finished_at, row.stop_reason, row.error = None, None, None
+        return self.get_sweep(sweep_id)
+
+    def fail_sweep(self, sweep_id: str, error: str) -> SweepRecord:
+        """Mark a queued sweep failed because no driver could be started for it.
+
+        Args:
+            error: why, one line.
+
+        Raises:
+            UnknownSweep: there is none.
+            WrongState: a driver has taken it, or it has ended.
+        """
+        with self.database.write() as session:
+            row = sweep_row(session, sweep_id, lock=True)
+            if row.state != "queued" or session.get(LeaseRow, sweep_id) is not None:
+                raise WrongState(f"sweep {sweep_id} is {row.state}: only a queued sweep can be given up")
+            row.state, row.error, row.finished_at = "failed", error, self.database.now(session)
+            row.stop_reason = "its driver did not start"
+        return self.get_sweep(sweep_id)
+
+    def sweeps_to_start(self) -> list[str]:
+        """Queued and interrupted sweeps, oldest first: those that `serve` starts a driver for."""
+        self.settle()
+        with self.database.read() as session:
+            query = (
+                select(SweepRow.id).where(SweepRow.state.in_(["queued", "interrupted"])).order_by(SweepRow.created_at)
+            )
+            return list(session.scalars(query))
+
+    def lease(self, sweep_id: str) -> LeaseRecord | None:
+        """Who drives a sweep; None where nobody does."""
+        with self.database.read() as session:
+            row = session.get(LeaseRow, sweep_id)
+            return None if row is None else lease_record(row)
+
+    def settle(self) -> list[str]:
+        """Mark running sweeps whose driver is dead as interrupted. Returns their ids."""
+        query = select(SweepRow, LeaseRow).outerjoin(LeaseRow).where(SweepRow.state == "running")
+        with self.database.read() as session:
+            now = self.database.now(session)
+            dead = [sweep.id for sweep, lease in session.execute(query) if not is_live(lease, now)]
+        if not dead:
+            return []
+        settled = []
+        with self.database.write() as session:
+            now = self.database.now(session)
+            rows = session.execute(query.where(SweepRow.id.in_(dead)).with_for_update(of=SweepRow)).all()
+            for sweep, lease in rows:
+                if not is_live(lease, now):  # it may have been renewed or taken over since
+                    sweep.state = "interrupted"
+                    settled.append(sweep.id)
+        return settled
+
+    # Trials
+
+    def get_trial(self, sweep_id: str, number: int) -> TrialRecord:
+        """One trial.
+
+        Raises:
+            UnknownSweep, UnknownTrial: there is none.
+        """
+        with self.database.read() as session:
+            sweep_row(session, sweep_id)
+            return trial_record(trial_row(session, sweep_id, number))
+
+    def list_trials(
+        self, sweep_id: str, *, state: TrialState | None = None, cursor: str | None = None, limit: int = 100
+    ) -> Page[TrialRecord]:
+        """Trials by number.
+
+        Raises:
+            UnknownSweep: there is none.
+            InvalidCursor: not a cursor of this listing.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        query = select(TrialRow).where(TrialRow.sweep_id == sweep_id).order_by(TrialRow.number).limit(limit + 1)
+        if state is not None:
+            query = query.where(TrialRow.state == state)
+        if cursor is not None:
+            (number,) = _read_cursor(cursor, 1)
+            if not number.isdecimal():
+                raise _bad_cursor(cursor)
+            query = query.where(TrialRow.number > int(number))
+        with self.database.read() as session:
+            sweep_row(session, sweep_id)
+            rows = list(session.scalars(query))
+        more = len(rows) > limit
+        rows = rows[:limit]
+        return Page([trial_record(row) for row in rows], _cursor(str(rows[-1].number)) if more else None)
+
+    def all_trials(self, sweep_id: str) -> list[TrialRecord]:
+        """All trials by number.
+
+        Raises:
+            UnknownSweep: there is none.
+        """
+        with self.database.read() as session:
+            sweep_row(session, sweep_id)
+            query = select(TrialRow).where(TrialRow.sweep_id == sweep_id).order_by(TrialRow.number)
+            return [trial_record(row) for row in session.scalars(query)]
+
+    def results(self, sweep_id: str) -> dict[int, dict[str, float]]:
+        """Metrics of the completed trials: trial number -> metric -> value."""
+        return {trial.number: dict(trial.metrics) for trial in self.all_trials(sweep_id) if trial.state == "completed"}
+
+    def attempts(self, sweep_id: str, number: int) -> list[AttemptRecord]:
+        """A trial's attempts, the first one first."""
+        query = select(AttemptRow).where(AttemptRow.sweep_id == sweep_id, AttemptRow.trial == number)
+        with self.database.read() as session:
+            trial_row(session, sweep_id, number)
+            return [attempt_record(row) for row in session.scalars(query.order_by(AttemptRow.number))]
+
+    def reports(self, sweep_id: str, number: int, *, after: int = 0) -> list[ReportRecord]:
+        """A trial's reports in the order they came, from all its attempts; `after` an id, for following."""
+        query = select(ReportRow).where(ReportRow.sweep_id == sweep_id, ReportRow.trial == number, ReportRow.id > after)
+        with self.database.read() as session:
+            trial_row(session, sweep_id, number)
+            return [report_record(row) for row in session.scalars(query.order_by(ReportRow.id))]
+
+
+def is_live(lease: LeaseRow | None, now: datetime) -> bool:
+    """Whether a lease is held by a driver that may still live."""
+    return lease is not None and lease.expires_at > now and not is_dead(lease_record(lease).process)
+
+
+def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
+    """End a sweep as cancelled, with whatever of it is not finished."""
+    for attempt in open_attempts(session, sweep.id):
+        attempt.outcome, attempt.ended_at, attempt.message = "cancelled", now, "the sweep was cancelled"
+    query = select(TrialRow).where(TrialRow.sweep_id == sweep.id, TrialRow.state.in_(["queued", "running", "paused"]))
+    for trial in session.scalars(query):
+        trial.state, trial.finished_at = "cancelled", now
+    sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
+
+
+def _queue_again(trial: TrialRow) -> None:
+    trial.state, trial.finished_at = "queued", None
+    trial.failure_reason, trial.failure_message, trial.failure_detail = None, None, None
+
+
+def _new_id() -> str:
+    return "s" + "".join(secrets.choice(_ID_LETTERS) for _ in range(7))
+
+
+def _cursor(*parts: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, count: int) -> list[str]:
+    try:
+        parts: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        raise _bad_cursor(cursor) from None
+    if not (isinstance(parts, list) and len(parts) == count and all(isinstance(part, str) for part in parts)):
+        raise _bad_cursor(cursor)
+    return parts
+
+
+def _bad_cursor(cursor: str) -> InvalidCursor:
+    return InvalidCursor(f"cursor={cursor!r}: not a cursor of this listing; leave it out to start at the beginning")

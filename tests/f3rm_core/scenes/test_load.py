@@ -1,0 +1,108 @@
+"""A scene is checked before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from f3rm_core import SceneError, embedded_scenes, load_scene
+
+
+@pytest.fixture
+def scene(tiny_scene: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_scene, tmp_path / "room"))
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "transforms.json"
+    transforms = json.loads(path.read_text())
+    change(transforms)
+    path.write_text(json.dumps(transforms))
+
+
+def test_a_good_scene(scene: Path) -> None:
+    loaded = load_scene(str(scene))
+    assert (loaded.name, loaded.width, loaded.height) == ("room", 32, 24)
+    assert (len(loaded.images), len(loaded.train_images), len(loaded.eval_images)) == (16, 14, 2)
+    assert "psnr" in loaded.metrics
+    assert "lpips" not in loaded.metrics
+
+
+def test_without_named_splits_a_share_is_held_out_later(scene: Path) -> None:
+    def forget(transforms: dict[str, Any]) -> None:
+        for key in ("train_filenames", "val_filenames", "test_filenames"):
+            del transforms[key]
+
+    rewrite(scene, forget)
+    assert load_scene(str(scene)).eval_images == ()
+
+
+def test_the_embedded_scenes_load() -> None:
+    assert "tabletop" in embedded_scenes()
+    for name in embedded_scenes():
+        assert len(load_scene(f"embedded:{name}").eval_images) > 0
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [("embedded:nothing", "no such embedded scene; there is tabletop"), ("/no/such/folder", "no such folder")],
+)
+def test_a_missing_scene(location: str, message: str) -> None:
+    with pytest.raises(SceneError, match=message):
+        load_scene(location)
+
+
+def test_a_folder_without_transforms(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"no transforms.json in it; make one with nerfstudio's ns-process-data"):
+        load_scene(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.update(frames=t["frames"][:1]), r"1 image\(s\): at least 2 are needed"),
+        (lambda t: t.update(val_filenames=[]), "no held-out view; name some in val_filenames"),
+        (lambda t: t.update(train_filenames=[]), "no view to train on"),
+        (lambda t: t.update(val_filenames=["images/99.png"]), r"images/99.png is in a split but not in frames"),
+        (lambda t: t.update(val_filenames=t["train_filenames"]), "is both trained on and held out"),
+        (lambda t: t["frames"][0].update(file_path="images/gone.png"), r"images/00.png is in a split but not in frames"),
+        (lambda t: t.update(frames="none"), "no list of frames"),
+    ],
+)
+def test_broken_transforms(scene: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
+    rewrite(scene, change)
+    with pytest.raises(SceneError, match=message) as caught:
+        load_scene(str(scene))
+    assert "\n" not in str(caught.value)
+
+
+def test_transforms_that_are_no_json(scene: Path) -> None:
+    (scene / "transforms.json").write_text("{")
+    with pytest.raises(SceneError, match=r"transforms.json can't be read"):
+        load_scene(str(scene))
+
+
+def test_images_of_different_sizes(scene: Path) -> None:
+    Image.new("RGB", (16, 24)).save(scene / "images" / "03.png")
+    with pytest.raises(SceneError, match=r"images of different sizes: images/00.png is 32x24, images/03.png is 16x24"):
+        load_scene(str(scene))
+
+
+def test_an_image_that_is_none(scene: Path) -> None:
+    (scene / "images" / "03.png").write_text("not an image")
+    with pytest.raises(SceneError, match=r"image images/03.png can't be read"):
+        load_scene(str(scene))
+
+
+def test_a_scene_outside_the_scene_root(scene: Path, tmp_path: Path) -> None:
+    root = tmp_path / "scenes"
+    root.mkdir()
+    with pytest.raises(SceneError, match="lies outside the scene folder"):
+        load_scene("../room", scene_root=root)
+    assert load_scene("room", scene_root=tmp_path).folder == scene.resolve()

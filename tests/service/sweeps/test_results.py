@@ -1,0 +1,82 @@
+"""/pareto, /winner and /export of a played sweep whose front is known."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from service.settings import ServiceSettings
+from sweeps.spec.sweep import parse_spec
+from sweeps.store.repository import Repository
+from tests.played import RESULTS, SPEC, play
+
+
+@pytest.fixture
+def url(store: Repository, settings: ServiceSettings) -> str:
+    return f"/api/v1/sweeps/{play(store, settings.sweeps).id}"
+
+
+@pytest.fixture
+def empty_url(store: Repository) -> str:
+    return f"/api/v1/sweeps/{store.create_sweep(parse_spec(SPEC))[0].id}"
+
+
+def test_the_front_comes_first_then_the_beaten(client: TestClient, url: str) -> None:
+    front = client.get(f"{url}/pareto").json()
+    assert [(point["trial"], point["on_front"]) for point in front["points"]] == [(0, True), (2, True), (1, False)]
+    assert front["points"][1]["metrics"] == RESULTS[2]
+    assert front["points"][1]["parameters"] == {"feat_loss_weight": 0.01}
+    assert [objective["direction"] for objective in front["objectives"]] == ["maximize", "maximize"]
+
+
+def test_the_winner_with_its_scores_and_its_reason(client: TestClient, url: str) -> None:
+    won = client.get(f"{url}/winner").json()
+    assert (won["scenario"], won["trial"]["number"]) == ("balanced", 0)
+    assert won["scores"] == {"psnr": 1.0, "feature_gain": 0.0}
+    assert won["reason"]
+
+
+def test_the_winners_preset(client: TestClient, url: str) -> None:
+    answer = client.get(f"{url}/export")
+    assert answer.headers["content-type"].startswith("application/yaml")
+    preset = yaml.safe_load(answer.text)
+    assert preset["parameters"]["feat_loss_weight"] == 1.0
+    assert preset["parameters"]["seed"] == 7
+
+
+def test_a_trials_preset(client: TestClient, url: str) -> None:
+    preset = yaml.safe_load(client.get(f"{url}/export?trial=1").text)
+    assert preset["parameters"]["feat_loss_weight"] == 0.1
+
+
+def test_the_command(client: TestClient, url: str) -> None:
+    answer = client.get(f"{url}/export?trial=1&format=command")
+    assert answer.text.startswith("f3rm-sweeps train --preset ")
+    assert "--scene embedded:tabletop" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "slug"),
+    [
+        ("winner?scenario=quick", 422, "unknown-scenario"),
+        ("export?scenario=quick", 422, "unknown-scenario"),
+        ("export?trial=3", 404, "unknown-trial"),
+        ("export?trial=9", 404, "unknown-trial"),
+        ("export?trial=-1", 422, "invalid-request"),
+        ("export?trial=1&scenario=balanced", 422, "invalid-request"),
+        ("export?format=onnx", 422, "invalid-request"),
+    ],
+)
+def test_what_cant_be_had(client: TestClient, url: str, query: str, status: int, slug: str) -> None:
+    answer = client.get(f"{url}/{query}")
+    assert answer.status_code == status
+    assert answer.json()["type"].endswith(f":{slug}")
+
+
+def test_before_anything_completed_the_front_is_empty_and_nobody_wins(client: TestClient, empty_url: str) -> None:
+    assert client.get(f"{empty_url}/pareto").json()["points"] == []
+    for path in ("winner", "export"):
+        answer = client.get(f"{empty_url}/{path}")
+        assert answer.status_code == 409
+        assert answer.json()["type"].endswith(":no-results")

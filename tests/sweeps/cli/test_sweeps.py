@@ -1,0 +1,276 @@
+"""list, show, cancel, watch, submit and resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from f3rm_core import UsageError
+from sweeps.cli.client import Client, NoService
+from sweeps.settings import Settings
+from sweeps.spec.sweep import parse_spec
+from sweeps.store.repository import Repository
+from tests.played import SPEC, play
+from tests.sweeps.cli.conftest import Command
+
+
+class TestList:
+    def test_without_sweeps_it_says_how_to_begin(self, command: Command) -> None:
+        ran = command("list")
+        assert ran.code == 0
+        assert "f3rm-sweeps demo" in ran.out
+        assert json.loads(command("list", "--json").out) == []
+
+    def test_newest_first_with_counts(self, command: Command, store: Repository, settings: Settings) -> None:
+        first = play(store, settings)
+        second, _ = store.create_sweep(parse_spec({**SPEC, "name": "second"}))
+        rows = [line for line in command("list").out.splitlines() if "embedded:tabletop" in line]
+        assert [row.split()[:4] for row in rows] == [
+            [second.id, "second", "queued", "0/4"],
+            [first.id, "played", "completed", "3/4"],
+        ]
+        assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--limit", 1).out)] == [second.id]
+        assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--state", "completed").out)] == [first.id]
+
+
+class TestShow:
+    @pytest.mark.parametrize("length", [16, 5])
+    def test_by_id_or_its_beginning(
+        self, command: Command, store: Repository, settings: Settings, length: int
+    ) -> None:
+        sweep = play(store, settings)
+        shown = json.loads(command("show", sweep.id[:length], "--json").out)
+        assert (shown["id"], shown["state"]) == (sweep.id, "completed")
+        assert [trial["metrics"].get("psnr") for trial in shown["trials"]] == [20.0, 19.0, 18.0, None]
+        assert shown["spec"]["space"]["feat_loss_weight"]["high"] == 10.0
+
+    def test_for_people(self, command: Command, store: Repository, settings: Settings) -> None:
+        play(store, settings)
+        out = command("show", "played").out
+        assert "3 completed, 1 failed" in out
+        assert "failed (diverged)" in out
+        assert "feat_loss_weight=0.01" in out
+
+    def test_a_name_that_several_have(self, command: Command, store: Repository) -> None:
+        for seed in (0, 1):
+            store.create_sweep(parse_spec({**SPEC, "search": {"seed": seed}}))
+        ran = command("show", "played")
+        assert ran.code == 2
+        assert "2 sweeps fit" in ran.err
+
+
+class TestCancel:
+    def test_a_queued_sweep_at_once(self, command: Command, store: Repository) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        assert f"sweep {sweep.id} is cancelled" in command("cancel", sweep.id).out
+        assert store.get_sweep(sweep.id).state == "cancelled"
+
+    def test_a_running_sweep_by_its_driver(self, command: Command, store: Repository, settings: Settings) -> None:
+        sweep = play(store, settings, finish=False)
+        assert "within seconds" in command("cancel", sweep.id).out
+        assert store.get_sweep(sweep.id).cancel_requested
+
+    def test_a_completed_sweep(self, command: Command, store: Repository, settings: Settings) -> None:
+        sweep = play(store, settings)
+        ran = command("cancel", sweep.id)
+        assert ran.code == 2
+        assert "is completed" in ran.err
+
+
+class TestWatch:
+    def test_lines_for_a_pipe(self, command: Command, store: Repository, settings: Settings) -> None:
+        sweep = play(store, settings)
+        ran = command("watch", sweep.id)
+        assert ran.code == 0
+        lines = ran.out.splitlines()
+        assert len(lines) == 5
+        assert "trial 2 completed psnr=18 feature_gain=0.7 in 12 s" in lines[2]
+        assert "trial 3 failed (diverged: loss became NaN at step 51; lower lr)" in lines[3]
+        assert "completed  4/4 trials  1 failed" in lines[4]
+
+    def test_json(self, command: Command, store: Repository, settings: Settings) -> None:
+        sweep = play(store, settings)
+        assert json.loads(command("watch", sweep.id, "--json").out)["counts"] == {"completed": 3, "failed": 1}
+
+    def test_a_cancelled_sweep_is_work_that_failed(self, command: Command, store: Repository) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        store.request_cancel(sweep.id)
+        ran = command("watch", sweep.id)
+        assert ran.code == 1
+        assert f"f3rm-sweeps resume {sweep.id}" in ran.err
+
+    def test_a_failed_sweep_with_its_error(self, command: Command, store: Repository) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        store.fail_sweep(sweep.id, "its driver ended with code 1: disk full")
+        ran = command("watch", sweep.id)
+        assert ran.code == 1
+        assert "disk full" in ran.err
+
+
+@dataclass
+class FakeService:
+    """A service that stores what it is sent."""
+
+    store: Repository
+    url: str = "http://127.0.0.1:1"
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    resumed: list[str] = field(default_factory=list)
+    refusal: str = ""
+
+    def submit(self, spec: str, *, content_type: str, idempotency_key: str | None = None) -> dict[str, Any]:
+        if self.refusal:
+            raise UsageError(self.refusal)
+        assert content_type == "application/json"
+        body = json.loads(spec)
+        self.sent.append({**body, "key": idempotency_key})
+        record, _ = self.store.create_sweep(parse_spec(body), idempotency_key=idempotency_key)
+        return {"id": record.id, "name": record.name, "state": record.state}
+
+    def resume(self, sweep_id: str) -> dict[str, Any]:
+        self.resumed.append(sweep_id)
+        return {"id": sweep_id, "state": self.store.request_resume(sweep_id).state}
+
+
+@pytest.fixture
+def service(store: Repository, monkeypatch: pytest.MonkeyPatch) -> FakeService:
+    fake = FakeService(store)
+    monkeypatch.setattr(Client, "find", lambda *_: fake)
+    return fake
+
+
+@pytest.fixture
+def no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(*_: object) -> None:
+        raise NoService("no service is running: start one with `f3rm-sweeps serve`")
+
+    monkeypatch.setattr(Client, "find", find)
+
+
+@pytest.fixture
+def spec_file(tmp_path: Path) -> Path:
+    file = tmp_path / "spec.yaml"
+    file.write_text(yaml.safe_dump(SPEC))
+    return file
+
+
+class TestSubmit:
+    def test_sends_the_spec_and_says_what_to_do_next(
+        self, command: Command, service: FakeService, spec_file: Path
+    ) -> None:
+        ran = command("submit", spec_file)
+        assert ran.code == 0
+        assert service.sent[0]["name"] == "played"
+        assert "f3rm-sweeps watch" in ran.out
+
+    def test_each_call_has_a_key_of_its_own_unless_given(
+        self, command: Command, service: FakeService, spec_file: Path
+    ) -> None:
+        ids = [json.loads(command("submit", spec_file, "--json").out)["id"] for _ in range(2)]
+        assert ids[0] != ids[1]
+        again = [json.loads(command("submit", spec_file, "--json", "--idempotency-key", "k").out)["id"] for _ in "ab"]
+        assert again[0] == again[1]
+
+    def test_a_relative_scene_is_that_of_the_current_folder(
+        self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "room").mkdir()
+        monkeypatch.chdir(tmp_path)
+        spec_file.write_text(yaml.safe_dump({**SPEC, "scene": "./room"}))
+        command("submit", spec_file)
+        assert service.sent[0]["scene"] == str(tmp_path / "room")
+
+    def test_below_a_scene_root_it_stays_as_written(
+        self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "room").mkdir()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("F3RM_SCENE_ROOT", str(tmp_path / "scenes"))
+        spec_file.write_text(yaml.safe_dump({**SPEC, "scene": "room"}))
+        command("submit", spec_file)
+        assert service.sent[0]["scene"] == "room"
+
+    def test_a_broken_spec_is_told_before_anything_is_sent(
+        self, command: Command, service: FakeService, spec_file: Path
+    ) -> None:
+        spec_file.write_text("name: a\nspaec: {}\n")
+        ran = command("submit", spec_file)
+        assert ran.code == 2
+        assert "spaec" in ran.err
+        assert service.sent == []
+
+    def test_a_refusal_of_the_service_is_passed_on(
+        self, command: Command, service: FakeService, spec_file: Path
+    ) -> None:
+        service.refusal = "scene /x: no such folder; give a folder that holds transforms.json"
+        ran = command("submit", spec_file)
+        assert (ran.code, ran.err) == (2, f"f3rm-sweeps: {service.refusal}\n")
+
+    @pytest.mark.usefixtures("no_service")
+    def test_without_a_service(self, command: Command, spec_file: Path) -> None:
+        ran = command("submit", spec_file)
+        assert ran.code == 1
+        assert "f3rm-sweeps serve" in ran.err
+
+
+class TestResume:
+    def test_the_running_service_does_it(self, command: Command, service: FakeService, store: Repository) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        store.request_cancel(sweep.id)
+        assert "is queued" in command("resume", sweep.id).out
+        assert service.resumed == [sweep.id]
+
+    @pytest.mark.usefixtures("no_service")
+    def test_without_a_service_it_drives_by_itself(
+        self, command: Command, store: Repository, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        store.request_cancel(sweep.id)
+        started = []
+
+        class Driver:
+            pid = 1
+
+            def poll(self) -> int | None:
+                return None
+
+        def start(_: Settings, sweep_id: str) -> Driver:
+            started.append(sweep_id)
+            store.request_cancel(sweep_id)  # an end, so that watching ends
+            return Driver()
+
+        monkeypatch.setattr("sweeps.cli.sweeps.start_driver", start)
+        ran = command("resume", sweep.id)
+        assert started == [sweep.id]
+        assert "driver started" in ran.out
+        assert ran.code == 1
+
+    @pytest.mark.usefixtures("no_service")
+    def test_a_driver_that_dies_at_once_ends_the_watching(
+        self, command: Command, store: Repository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        store.request_cancel(sweep.id)
+
+        class Dead:
+            pid = 1
+
+            def poll(self) -> int | None:
+                return 1
+
+        monkeypatch.setattr("sweeps.cli.sweeps.start_driver", lambda *_: Dead())
+        ran = command("resume", sweep.id)
+        assert ran.code == 1
+        assert "driver.log" in ran.err
+
+    @pytest.mark.usefixtures("no_service")
+    def test_a_completed_sweep_cant_be_resumed(self, command: Command, store: Repository, settings: Settings) -> None:
+        ran = command("resume", play(store, settings).id)
+        assert ran.code == 2
+        assert "is completed" in ran.err
+
+
