@@ -65,7 +65,9 @@ _PLACES = {
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
-__all__ = sorted(_MODULE_OF)
+
+def __dir__() -> list[str]:
+    return sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -35,7 +35,9 @@ def describe_environment() -> dict[str, Any]:
         "encoding_backend": resolve_backend("auto", device),
         "tinycudann": "installed" if importlib.util.find_spec("tinycudann") else "not installed",
         "clip_weights": {
-            "tabletop-mini (embedded)": weights(FeatureSettings(clip_model="tabletop-mini", clip_pretrained="embedded")),
+            "tabletop-mini (embedded)": weights(
+                FeatureSettings(clip_model="tabletop-mini", clip_pretrained="embedded")
+            ),
             "ViT-L-14-336-quickgelu (openai)": weights(FeatureSettings()),
         },
         "cache_dir": str(default_cache_dir()),

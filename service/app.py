@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from service.dashboard import ReadOnlyDashboard
@@ -58,7 +59,9 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         launcher.stop()
         repository.close()
 
-    app = FastAPI(title="f3rm-sweeps", version=_version(), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app: FastAPI = FastAPIOffline(  # FastAPI, its /docs page with no files from the internet
+        title="f3rm-sweeps", version=_version(), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
     app.state.settings = settings
     app.state.repository = repository
     app.state.launcher = launcher

@@ -21,14 +21,14 @@ BACKENDS = {
     "numba": "f3rm_core.encodings.numba_cpu:NumbaGridEncoding",
     "reference": "f3rm_core.encodings.reference:ReferenceGridEncoding",
 }
-"""Backend name -> where its class is; imported only when it is asked for. tinycudann's adapter goes here as "tcnn"."""
+"""Backend name -> where its class is; imported only when asked for. tinycudann's adapter goes here as "tcnn"."""
 
 
 class GridEncoding(nn.Module, ABC):
     """Multiresolution hash grid over the unit cube.
 
-    `params` is one flat parameter [entries * features_per_level], laid out [entry, feature] level after level, as in
-    tiny-cuda-nn. All backends share it, so a state dict from one loads into another.
+    `params` is one flat parameter [entries * features_per_level], laid out [entry, feature] level after level,
+    as in tiny-cuda-nn. All backends share it, so a state dict from one loads into another.
 
     Args:
         spec: shape of the grid.
@@ -64,8 +64,8 @@ class GridEncoding(nn.Module, ABC):
         """Interpolated features of every level, coarsest level first.
 
         Differentiable with respect to the parameters, and to the positions where they require it (once: no second
-        derivative). Positions outside the cube wrap around to arbitrary entries, never out of bounds; NaN and infinite
-        ones give NaN.
+        derivative). The parameters' gradient is zero in rows that no position touches. Positions outside the cube
+        wrap around to arbitrary entries, never out of bounds; NaN and infinite ones give NaN.
         """
 
     def warm_up(self) -> None:
@@ -79,7 +79,7 @@ def resolve_backend(backend: str, device: torch.device | str) -> str:
     """Name of the backend that `build_grid` takes for this request.
 
     Args:
-        backend: "auto" or a name; "auto" is tcnn on CUDA where it is to be had and reference where not, numba on the CPU.
+        backend: "auto" or a name; "auto" is numba on the CPU, and on CUDA tcnn where it is to be had, or reference.
         device: where the encoding is to run.
 
     Raises:

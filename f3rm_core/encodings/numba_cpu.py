@@ -14,15 +14,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from f3rm_core.encodings.base import GridEncoding
-from f3rm_core.encodings.numba_kernels import kernels_for
+from f3rm_core.encodings.numba_kernels import Levels, kernels_for
 from f3rm_core.encodings.spec import GridSpec
 
-# numba's fallback thread pool (workqueue, where there is no OpenMP) ends the process when two Python threads enter it at once.
+# numba's fallback thread pool (workqueue, where there is no OpenMP) ends the process when two Python threads
+# enter it at once.
 _LAUNCH_LOCK = threading.Lock()
 
 
 class NumbaGridEncoding(GridEncoding):
-    """CPU, float32. Uses as many threads as torch.get_num_threads(), and gives the same bits for any number of them."""
+    """CPU, float32. Runs on torch.get_num_threads() threads, and gives the same bits for any number of them."""
 
     backend = "numba"
 
@@ -35,13 +36,7 @@ class NumbaGridEncoding(GridEncoding):
     ) -> None:
         super().__init__(spec, device=device, generator=generator)
         self.gradient_buffer = _GradientBuffer()
-        self.level_arrays = (
-            np.array([level.scale for level in spec.levels], np.float32),
-            np.array([level.resolution for level in spec.levels], np.uint32),
-            np.array([level.size for level in spec.levels], np.uint32),
-            np.array([level.dense for level in spec.levels], np.bool_),
-            np.array([level.offset for level in spec.levels], np.int64),
-        )
+        self.levels = Levels.of(spec)
 
     def forward(self, positions: Tensor) -> Tensor:
         positions = positions.float().contiguous()
@@ -52,10 +47,9 @@ class NumbaGridEncoding(GridEncoding):
         return encoded
 
     def warm_up(self) -> None:
-        """Compile the kernels, or load them from the cache: seconds the first time on a machine, then a fraction of one."""
-        positions = torch.zeros(1, 3, requires_grad=True)
-        encoded = self(positions)
-        torch.autograd.grad(encoded.sum(), [positions, self.params])
+        """Compile the kernels (seconds, once on a machine) or load them from the cache (a fraction of one)."""
+        encoded = self(torch.zeros(1, 3))
+        torch.autograd.grad(encoded.sum(), self.params)
 
 
 class _Encode(torch.autograd.Function):
@@ -70,7 +64,7 @@ class _Encode(torch.autograd.Function):
     ) -> Tensor:  # [points, levels * features]
         encoded = torch.empty(positions.shape[0], grid.output_dim)
         kernel = kernels_for(grid.spec.features_per_level).forward
-        _launch(kernel, _flat(positions), _flat(params), *grid.level_arrays, _flat(encoded))
+        _launch(kernel, _flat(positions), _flat(params), grid.levels, _flat(encoded))
         ctx.grid = grid
         ctx.save_for_backward(positions)  # and no parameters: the output is linear in them
         return encoded
@@ -83,14 +77,15 @@ class _Encode(torch.autograd.Function):
         grad_params = grid.gradient_buffer.take(grid.spec.num_parameters)
         kernel = kernels_for(grid.spec.features_per_level).backward_table
         threads = _num_threads()
-        _launch(kernel, _flat(positions), _flat(grad_encoded), *grid.level_arrays, threads, _flat(grad_params))
+        _launch(kernel, _flat(positions), _flat(grad_encoded), grid.levels, threads, _flat(grad_params))
         return None, grad_params, None
 
 
 class _FollowPositions(torch.autograd.Function):
     """Hands the encoding on, and gives the positions their gradient.
 
-    A node of its own in the graph: who asks for the positions' gradient alone (normals) does not pay for the parameters'.
+    A node of its own in the graph: who asks for the positions' gradient alone (normals) does not pay for the
+    parameters'.
     """
 
     @staticmethod
@@ -113,15 +108,15 @@ class _FollowPositions(torch.autograd.Function):
         grad_positions = torch.empty_like(positions)
         kernel = kernels_for(grid.spec.features_per_level).backward_positions
         upstream = _flat(grad_encoded)
-        _launch(kernel, _flat(positions), _flat(params), upstream, *grid.level_arrays, _flat(grad_positions))
+        _launch(kernel, _flat(positions), _flat(params), upstream, grid.levels, _flat(grad_positions))
         return grad_encoded, grad_positions, None, None
 
 
 class _GradientBuffer:
     """Memory for the parameters' gradient, used again once nobody holds the last one.
 
-    A fresh allocation of that size costs as much in page faults as a good part of the gradient itself. torch takes over the
-    tensor handed out as `params.grad` without a copy, and gives it up in `zero_grad(set_to_none=True)`.
+    A fresh allocation of that size costs as much in page faults as a good part of the gradient itself. torch takes
+    over the tensor handed out as `params.grad` without a copy, and gives it up in `zero_grad(set_to_none=True)`.
     """
 
     def __init__(self) -> None:
@@ -152,6 +147,12 @@ def _num_threads() -> int:
 
 
 def _launch(kernel: Any, *arguments: Any) -> None:
-    with _LAUNCH_LOCK:
-        numba.set_num_threads(_num_threads())
-        kernel(*arguments)
+    threads = torch.get_num_threads()
+    try:
+        with _LAUNCH_LOCK:
+            numba.set_num_threads(_num_threads())
+            kernel(*arguments)
+    finally:
+        # numba sets OpenMP's thread count to all cores when it starts its pool, and torch reads its own from there.
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from f3rm_core.encodings.base import GridEncoding
 from f3rm_core.encodings.spec import GridSpec, Level
@@ -16,7 +17,7 @@ _UINT32 = 0xFFFFFFFF
 
 
 class ReferenceGridEncoding(GridEncoding):
-    """Any device, float32 or float64 (`.double()`); slow, differentiable any number of times in the parameters."""
+    """Any device, float32 or float64 (`.double()`); slow."""
 
     backend = "reference"
 
@@ -53,12 +54,13 @@ def corner_indices(
 
 def _encode_level(positions: Tensor, table: Tensor, level: Level) -> Tensor:
     # tiny-cuda-nn shifts by half a cell, so that cell borders of different levels do not line up.
-    # One fused multiply-add there, hence in float64 here: its rounding decides which cell a point on a border is in.
+    # It does so in one fused multiply-add, hence float64 here: rounding decides the cell of a point on a border.
     scaled = (positions.double() * level.scale + 0.5).to(table.dtype)  # [points, 3]
     floor = scaled.detach().floor()
     fraction = scaled - floor  # [points, 3]
     cells = floor.nan_to_num(nan=-MAX_CELL).clamp(-MAX_CELL, MAX_CELL).to(torch.int64)
-    values = table[level.offset + corner_indices(cells, level)]  # [points, 8, features]
+    # embedding, not indexing: its gradient has the same bits on every run.
+    values = embedding(level.offset + corner_indices(cells, level), table)  # [points, 8, features]
     sides = torch.stack((1 - fraction, fraction), dim=-1)  # [points, 3, 2]
     x, y, z = sides.unbind(1)
     weights = z[:, :, None, None] * y[:, None, :, None] * x[:, None, None, :]  # [points, 2 (z), 2 (y), 2 (x)]

@@ -1,6 +1,6 @@
-"""Level sizes of a multiresolution hash grid. Plain values: no torch, so that checks and estimates stay cheap.
+"""Level sizes of a multiresolution hash grid. Plain values, no torch: checks and estimates stay cheap.
 
-Source: tiny-cuda-nn, include/tiny-cuda-nn/encodings/grid.h (level sizes, index) and common_device.h (scale, resolution);
+Source: tiny-cuda-nn, include/tiny-cuda-nn/encodings/grid.h (level sizes) and common_device.h (scale, resolution);
 Müller et al. 2022, "Instant Neural Graphics Primitives with a Multiresolution Hash Encoding", section 3.
 """
 
@@ -10,7 +10,6 @@ import math
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 
 from f3rm_core.errors import InvalidParameter
 
@@ -32,7 +31,7 @@ class Level:
         scale: cells along the unit interval; a position x lies at x * scale + 0.5 (a float32 number).
         resolution: grid vertices along an axis.
         size: entries in the level's table.
-        dense: every vertex has its own entry, at x + y * resolution + z * resolution^2; otherwise the index is hashed.
+        dense: every vertex has its own entry, at x + y * resolution + z * resolution^2; if not, the index is hashed.
         offset: entries of all levels before this one.
     """
 
@@ -86,8 +85,8 @@ class GridSpec:
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """Coarsest first."""
-        # tiny-cuda-nn works these out in float32, and where a resolution comes out a hair above a whole number the
-        # level has one vertex more. Rounding every operation in the same way gives the same tables on every machine.
+        # tiny-cuda-nn works these out in float32, and where a scale comes out a hair above a whole number the level
+        # has one vertex more. Rounding every operation in the same way gives the same tables on every machine.
         log2_growth = _float32(math.log2(_float32(self.growth)))
         levels: list[Level] = []
         offset = 0
@@ -118,7 +117,7 @@ class GridSpec:
 
     def _require(self, name: str, low: int, high: int) -> None:
         value = getattr(self, name)
-        if not isinstance(value, Integral) or isinstance(value, bool):
+        if not isinstance(value, int) or isinstance(value, bool):
             raise InvalidParameter(self._documented(name), value, f"must be a whole number from {low} to {high}")
         if not low <= value <= high:
             raise InvalidParameter(self._documented(name), value, f"must be from {low} to {high}")

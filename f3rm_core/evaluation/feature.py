@@ -59,4 +59,6 @@ def principal_colors(*maps: Tensor) -> list[Tensor]:
     _, _, directions = torch.linalg.svd(first - mean, full_matrices=False)
     basis = directions[:3] * directions[:3].sum(-1, keepdim=True).sign()
     low, high = torch.quantile((first - mean) @ basis.T, torch.tensor([0.02, 0.98], dtype=torch.float64), dim=0)
-    return [(((one.double() - mean) @ basis.T - low) / (high - low).clamp(min=1e-9)).clamp(0, 1).float() for one in maps]
+    return [
+        (((one.double() - mean) @ basis.T - low) / (high - low).clamp(min=1e-9)).clamp(0, 1).float() for one in maps
+    ]

@@ -7,6 +7,7 @@ Source: Shen et al. 2023, "Distilled Feature Fields Enable Few-Shot Language-Gui
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,15 +22,16 @@ from torch import Tensor, nn
 from f3rm_core.encodings.base import resolve_backend
 from f3rm_core.encodings.spec import GridSpec
 from f3rm_core.model.fields import DensityField, FeatureField, RadianceField
-from f3rm_core.model.losses import distortion_loss, interlevel_loss
-from f3rm_core.model.rendering import contract, median_depth, render_last_sample, weights_from_density
+from f3rm_core.model.operations import operations_for
+from f3rm_core.model.rendering import median_depth
 from f3rm_core.model.sampling import Intervals, sample_along_rays
 
 if TYPE_CHECKING:
     from f3rm_core.config import FeatureFieldModelConfig
 
 Output = Literal["rgb", "depth", "feature"]
-ALL_OUTPUTS: frozenset[Output] = frozenset({"rgb", "depth", "feature"})
+TRAINED_OUTPUTS: frozenset[Output] = frozenset({"rgb", "feature"})
+ALL_OUTPUTS: frozenset[Output] = TRAINED_OUTPUTS | {"depth"}
 
 
 class FeatureFieldModel(NerfactoModel):
@@ -48,7 +50,8 @@ class FeatureFieldModel(NerfactoModel):
         Model.populate_modules(self)
         config = self.config
         self.backend = resolve_backend(config.encoding_backend, "cuda" if torch.cuda.is_available() else "cpu")
-        common: dict[str, Any] = {"backend": self.backend}
+        self.operations = operations_for(self.backend)
+        common: dict[str, Any] = {"backend": self.backend, "operations": self.operations}
         self.field = RadianceField(
             GridSpec(
                 config.num_levels, config.base_res, config.max_res, config.log2_hashmap_size, config.features_per_level
@@ -59,7 +62,6 @@ class FeatureFieldModel(NerfactoModel):
             hidden_dim_color=config.hidden_dim_color,
             num_layers_color=config.num_layers_color,
             appearance_embed_dim=config.appearance_embed_dim if config.use_appearance_embedding else 0,
-            average_init_density=config.average_init_density,
             **common,
         )
         self.feature_field = FeatureField(
@@ -82,7 +84,6 @@ class FeatureFieldModel(NerfactoModel):
             DensityField(
                 GridSpec(one["num_levels"], one.get("base_res", 16), one["max_res"], one["log2_hashmap_size"], 2),
                 one["hidden_dim"],
-                average_init_density=config.average_init_density,
                 **common,
             )
             for one in (arguments[min(stage, len(arguments) - 1)] for stage in range(config.num_proposal_iterations))
@@ -101,6 +102,7 @@ class FeatureFieldModel(NerfactoModel):
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Any]:
         if self.training:
             self.camera_optimizer.apply_to_raybundle(ray_bundle)
+            return self.render(ray_bundle, TRAINED_OUTPUTS)
         return self.render(ray_bundle, ALL_OUTPUTS)
 
     def render(self, ray_bundle: RayBundle, wanted: frozenset[Output]) -> dict[str, Any]:
@@ -111,17 +113,22 @@ class FeatureFieldModel(NerfactoModel):
             wanted: what to compute: an evaluation pays for what it looks at only.
 
         Returns:
-            "accumulation" [rays, 1] and, as wanted, "rgb" [rays, 3] in [0, 1], "depth" [rays, 1] in scene units,
-            "feature" [rays, channels]. While training also "intervals", "weights" and "stages", for the losses.
+            As wanted, "rgb" [rays, 3] in [0, 1], "depth" [rays, 1] in scene units, "feature" [rays, channels].
+            While training also "intervals", "weights" and "stages", for the losses; else "accumulation" [rays, 1].
         """
-        assert ray_bundle.nears is not None and ray_bundle.fars is not None
+        assert ray_bundle.nears is not None
+        assert ray_bundle.fars is not None
         origins, directions = ray_bundle.origins, ray_bundle.directions
+        operations = self.operations
 
         def positions(intervals: Intervals) -> Tensor:  # [rays, samples, 3] in the unit cube
-            return contract(origins[:, None] + directions[:, None] * intervals.middles[..., None])
+            return operations.sample_positions(origins, directions, intervals.edges)
+
+        def weigh(raw: Tensor, intervals: Intervals) -> Tensor:  # [rays, samples]
+            return operations.weights_from_raw(raw, intervals.edges, self.config.average_init_density)
 
         def proposal(network: nn.Module) -> Callable[[Intervals], Tensor]:
-            return lambda intervals: weights_from_density(network(positions(intervals)), intervals.lengths)
+            return lambda intervals: weigh(network(positions(intervals)), intervals)
 
         intervals, stages = sample_along_rays(
             ray_bundle.nears,
@@ -131,14 +138,17 @@ class FeatureFieldModel(NerfactoModel):
             anneal=self.proposal_sampler.anneal,
             jitter=self.training,
             with_gradients=self.training and self.proposal_sampler.update_now(),
+            resample=operations.resample,
         )
         points = positions(intervals)
-        density, geometry = self.field.density(points)
-        weights = weights_from_density(density, intervals.lengths)
-        outputs: dict[str, Any] = {"accumulation": weights.sum(-1, keepdim=True)}
+        raw = self.field(points)
+        weights = weigh(raw, intervals)
+        outputs: dict[str, Any] = {}
         if "rgb" in wanted:
-            images = ray_bundle.camera_indices[:, 0] if self.training and ray_bundle.camera_indices is not None else None
-            outputs["rgb"] = render_last_sample(weights, self.field.rgb(directions, geometry, images))
+            images = (
+                ray_bundle.camera_indices[:, 0] if self.training and ray_bundle.camera_indices is not None else None
+            )
+            outputs["rgb"] = operations.render_colors(weights, self.field.raw_colors(directions, raw, images))
         if "depth" in wanted:
             with torch.no_grad():
                 outputs["depth"] = median_depth(weights, intervals.middles)
@@ -147,6 +157,8 @@ class FeatureFieldModel(NerfactoModel):
             outputs["feature"] = self.feature_field(points, shares)
         if self.training:
             outputs |= {"intervals": intervals, "weights": weights, "stages": stages}
+        else:
+            outputs["accumulation"] = weights.sum(-1, keepdim=True)
         return outputs
 
     def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -165,11 +177,13 @@ class FeatureFieldModel(NerfactoModel):
             losses["feature_loss"] = config.feat_loss_weight * nn.functional.mse_loss(outputs["feature"], target)
         if self.training:
             intervals, weights = outputs["intervals"], outputs["weights"]
-            losses["distortion_loss"] = config.distortion_loss_mult * distortion_loss(intervals.bins, weights)
+            operations = self.operations
+            spread = operations.distortion_loss(intervals.bins, weights)
+            losses["distortion_loss"] = config.distortion_loss_mult * spread
             if self.proposal_sampler.update_now():
-                losses["interlevel_loss"] = config.interlevel_loss_mult * interlevel_loss(
-                    intervals, weights, outputs["stages"]
-                )
+                bounds = partial(operations.interlevel_loss, intervals.bins, weights.detach())
+                terms = [bounds(stage.bins, proposed) for stage, proposed in outputs["stages"]]
+                losses["interlevel_loss"] = config.interlevel_loss_mult * torch.stack(terms).sum()
             self.camera_optimizer.get_loss_dict(losses)
         return losses
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import pi
+import itertools
+from collections.abc import Sequence
 
 import torch
-from nerfstudio.field_components.activations import trunc_exp
 from nerfstudio.utils.math import components_from_spherical_harmonics
 from torch import Tensor, nn
 
 from f3rm_core.encodings.base import GridSpec, build_grid
+from f3rm_core.model.operations import Operations
 
 GEOMETRY_FEATURES = 15
 """Numbers that the geometry MLP hands on to the colour MLP, as in nerfacto."""
@@ -21,38 +22,49 @@ class MLP(nn.Sequential):
 
     Args:
         widths: input, hidden ones, output.
+        operations: what computes it.
     """
 
-    def __init__(self, *widths: int) -> None:
+    def __init__(self, *widths: int, operations: Operations) -> None:
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in itertools.pairwise(widths):
             linear = nn.Linear(fan_in, fan_out, bias=False)
             nn.init.xavier_uniform_(linear.weight)
             layers += [linear, nn.ReLU()]
         super().__init__(*layers[:-1])
+        self.operations = operations
 
-    def after_first(self, hidden: Tensor) -> Tensor:  # [..., first width] -> [..., output]
-        """What follows the first weight matrix."""
-        for layer in list(self)[1:]:
-            hidden = layer(hidden)
-        return hidden
+    @property
+    def first(self) -> Tensor:  # [hidden, input]
+        """The first layer's weights."""
+        weight: Tensor = self.get_parameter("0.weight")
+        return weight
+
+    def forward(
+        self,
+        *inputs: Tensor,  # each [points, its width]
+        firsts: Sequence[Tensor] | None = None,
+        of_ray: Tensor | None = None,
+    ) -> Tensor:  # [points, output]
+        """See model.mlp; firsts: the first layer's weights in parts, one for each input, where there are several."""
+        later = [layer.weight for layer in list(self)[2::2]]
+        return self.operations.mlp(inputs, [self.first] if firsts is None else firsts, later, of_ray)
 
 
 class DensityField(nn.Module):
     """A small grid and MLP that give density only: a proposal network."""
 
-    def __init__(self, spec: GridSpec, hidden_dim: int, *, backend: str, average_init_density: float) -> None:
+    def __init__(self, spec: GridSpec, hidden_dim: int, *, backend: str, operations: Operations) -> None:
         super().__init__()
         self.grid = build_grid(spec, backend)
-        self.mlp = MLP(spec.output_dim, hidden_dim, 1)
-        self.average_init_density = average_init_density
+        self.mlp = MLP(spec.output_dim, hidden_dim, 1, operations=operations)
 
     def forward(
         self,
         positions: Tensor,  # [rays, samples, 3] in the unit cube
-    ) -> Tensor:  # [rays, samples]
-        raw = self.mlp(self.grid(positions.reshape(-1, 3)))
-        return self.average_init_density * trunc_exp(raw).view(positions.shape[:-1])
+    ) -> Tensor:  # [rays, samples, 1], the logarithm of density up to a constant
+        raw: Tensor = self.mlp(self.grid(positions.reshape(-1, 3)))
+        return raw.view(*positions.shape[:-1], 1)
 
 
 class RadianceField(nn.Module):
@@ -76,38 +88,41 @@ class RadianceField(nn.Module):
         hidden_dim_color: int,
         num_layers_color: int,
         appearance_embed_dim: int,
-        average_init_density: float,
         backend: str,
+        operations: Operations,
     ) -> None:
         super().__init__()
         self.grid = build_grid(spec, backend)
-        self.geometry = MLP(spec.output_dim, *[hidden_dim] * (num_layers - 1), 1 + GEOMETRY_FEATURES)
+        hidden = [hidden_dim] * (num_layers - 1)
+        self.geometry = MLP(spec.output_dim, *hidden, 1 + GEOMETRY_FEATURES, operations=operations)
         self.appearance = nn.Embedding(num_images, appearance_embed_dim) if appearance_embed_dim else None
         of_ray = DIRECTION_LEVELS**2 + appearance_embed_dim
-        self.color = MLP(of_ray + GEOMETRY_FEATURES, *[hidden_dim_color] * (num_layers_color - 1), 3)
-        self.average_init_density = average_init_density
+        hidden = [hidden_dim_color] * (num_layers_color - 1)
+        self.color = MLP(of_ray + GEOMETRY_FEATURES, *hidden, 3, operations=operations)
 
-    def density(
+    def forward(
         self,
         positions: Tensor,  # [rays, samples, 3] in the unit cube
-    ) -> tuple[Tensor, Tensor]:  # [rays, samples], [rays, samples, GEOMETRY_FEATURES]
-        out = self.geometry(self.grid(positions.reshape(-1, 3))).view(*positions.shape[:-1], -1)
-        return self.average_init_density * trunc_exp(out[..., 0]), out[..., 1:]
+    ) -> Tensor:  # [rays, samples, 1 + GEOMETRY_FEATURES], the logarithm of density up to a constant, and geometry
+        raw: Tensor = self.geometry(self.grid(positions.reshape(-1, 3)))
+        return raw.view(*positions.shape[:-1], -1)
 
-    def rgb(
+    def raw_colors(
         self,
         directions: Tensor,  # [rays, 3], unit length
-        geometry: Tensor,  # [rays, samples, GEOMETRY_FEATURES]
+        raw: Tensor,  # [rays, samples, 1 + GEOMETRY_FEATURES], from `forward`
         images: Tensor | None,  # [rays], index of each ray's image; None: the mean embedding
-    ) -> Tensor:  # [rays, samples, 3] in [0, 1]
+    ) -> Tensor:  # [rays, samples, 3], before the sigmoid
         of_ray = components_from_spherical_harmonics(DIRECTION_LEVELS, directions)
         if self.appearance is not None:
             mean = self.appearance.weight.mean(0).expand(len(directions), -1)
             of_ray = torch.cat([of_ray, mean if images is None else self.appearance(images)], -1)
         # What is the same for all samples of a ray goes through its columns of the first layer once a ray.
-        first = self.color[0].weight
-        hidden = geometry @ first[:, of_ray.shape[-1] :].T + (of_ray @ first[:, : of_ray.shape[-1]].T)[:, None]
-        return torch.sigmoid(self.color.after_first(hidden))
+        first, width = self.color.first, of_ray.shape[-1]
+        # A zero column for the density: cheaper than cutting it out of every sample.
+        of_sample = torch.cat([torch.zeros_like(first[:, :1]), first[:, width:]], -1)
+        colors = self.color(raw.flatten(0, 1), firsts=[of_sample], of_ray=of_ray @ first[:, :width].T)
+        return colors.view(*raw.shape[:2], 3)
 
 
 class FeatureField(nn.Module):
@@ -121,17 +136,27 @@ class FeatureField(nn.Module):
         channels: of the features.
         hidden_dim, num_layers: width and number of hidden layers.
         frequencies: bands of the positional encoding; 0 for none.
+        operations: what runs along the rays.
     """
 
     def __init__(
-        self, spec: GridSpec, *, channels: int, hidden_dim: int, num_layers: int, frequencies: int, backend: str
+        self,
+        spec: GridSpec,
+        *,
+        channels: int,
+        hidden_dim: int,
+        num_layers: int,
+        frequencies: int,
+        backend: str,
+        operations: Operations,
     ) -> None:
         super().__init__()
         self.grid = build_grid(spec, backend)
         self.frequencies = frequencies
         width = spec.output_dim + 6 * frequencies
-        self.hidden = nn.Sequential(MLP(width, *[hidden_dim] * num_layers), nn.ReLU())
-        self.head = MLP(hidden_dim, channels)
+        self.operations = operations
+        self.hidden = MLP(width, *[hidden_dim] * num_layers, operations=operations)
+        self.head = MLP(hidden_dim, channels, operations=operations)
 
     def forward(
         self,
@@ -139,15 +164,9 @@ class FeatureField(nn.Module):
         weights: Tensor,  # [rays, samples]
     ) -> Tensor:  # [rays, channels]
         points = positions.reshape(-1, 3)
-        encoded = self.grid(points)
+        encoded = [self.grid(points)]
         if self.frequencies:
-            encoded = torch.cat([encoded, positional_encoding(points, self.frequencies)], -1)
-        hidden = self.hidden(encoded).view(*weights.shape, -1)
-        return self.head(torch.bmm(weights[:, None], hidden)[:, 0])
-
-
-def positional_encoding(positions: Tensor, frequencies: int) -> Tensor:  # [points, 3] -> [points, 6 * frequencies]
-    """sin and cos of 2^k pi x for k below frequencies. Source: Mildenhall et al. 2020, eq. 4."""
-    bands = 2.0 ** torch.arange(frequencies, device=positions.device, dtype=positions.dtype) * pi
-    angles = (positions[:, :, None] * bands).flatten(1)
-    return torch.cat([torch.sin(angles), torch.cos(angles)], -1)
+            encoded.append(self.operations.positional_encoding(points, self.frequencies))
+        firsts = self.hidden.first.split([one.shape[-1] for one in encoded], -1)
+        hidden = self.hidden(*encoded, firsts=firsts).view(*weights.shape, -1)
+        return self.head(self.operations.render_hidden(weights, hidden))

@@ -1,7 +1,7 @@
 """Compiled loops along rays. `fused.py` is their only user; the plain torch twins there named say what they compute.
 
-All are parallel over rays and write each ray's numbers once, so the bits do not depend on the number of threads. Arrays are
-float32 and C-contiguous. Compiled code is cached on disk.
+All are parallel over rays and write each ray's numbers once, so the bits do not depend on the number of threads.
+Arrays are float32 and C-contiguous. Compiled code is cached on disk.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def positions(origins, directions, edges, out):  # type: ignore[no-untyped-def]
         for i in range(samples):
             middle = _HALF * (edges[ray, i] + edges[ray, i + 1])
             x, y, z = o0 + d0 * middle, o1 + d1 * middle, o2 + d2 * middle
-            size = max(max(abs(x), abs(y)), max(abs(z), _ONE))
+            size = max(abs(x), abs(y), abs(z), _ONE)
             inverse = _ONE / size
             factor = (_TWO - inverse) * inverse
             out[ray, i, 0] = (x * factor + _TWO) * _QUARTER
@@ -56,7 +56,7 @@ def weights_forward(raw, edges, scale, weights, passed):  # type: ignore[no-unty
             thickness = scale * np.float32(math.exp(raw[ray, i, 0])) * (edges[ray, i + 1] - edges[ray, i])
             weight = np.float32(math.exp(-before)) * -np.float32(math.expm1(-thickness))
             before += thickness
-            weights[ray, i] = weight if weight == weight else _ZERO
+            weights[ray, i] = _ZERO if math.isnan(weight) else weight
             passed[ray, i] = np.float32(math.exp(-before))
 
 
@@ -75,7 +75,7 @@ def weights_backward(raw, edges, scale, weights, passed, grad_weights, grad_raw)
             gradient = grad_thickness * slope
             for column in range(1, grad_raw.shape[2]):
                 grad_raw[ray, i, column] = _ZERO
-            grad_raw[ray, i, 0] = gradient if gradient == gradient else _ZERO
+            grad_raw[ray, i, 0] = _ZERO if math.isnan(gradient) else gradient
 
 
 @njit(**_KERNEL)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from f3rm_core.model.sampling import Intervals
-
 
 def interlevel_loss(
-    intervals: Intervals,
+    bins: Tensor,  # [rays, samples + 1], ascending
     weights: Tensor,  # [rays, samples]
-    stages: Sequence[tuple[Intervals, Tensor]],
+    proposal_bins: Tensor,  # [rays, proposal samples + 1], ascending
+    proposed: Tensor,  # [rays, proposal samples]
 ) -> Tensor:  # []
-    """How far the proposals' histograms fail to bound the final weights. Gradient to the proposals only.
+    """How far a proposal's histogram fails to bound the final weights. Gradient to the proposal only.
 
     Source: Barron et al. 2022, "Mip-NeRF 360", eq. 13.
     """
     from nerfstudio.model_components.losses import lossfun_outer
 
-    bins, target = intervals.bins.detach(), weights.detach()
-    terms = [lossfun_outer(bins, target, stage.bins, proposed).mean() for stage, proposed in stages]
-    return torch.stack(terms).sum()
+    return lossfun_outer(bins, weights.detach(), proposal_bins, proposed).mean()
 
 
 def distortion_loss(

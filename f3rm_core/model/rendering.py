@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import torch
+from nerfstudio.field_components.activations import trunc_exp
 from torch import Tensor
+
+
+def sample_positions(
+    origins: Tensor,  # [rays, 3]
+    directions: Tensor,  # [rays, 3], unit length
+    edges: Tensor,  # [rays, samples + 1], distances
+) -> Tensor:  # [rays, samples, 3] in the unit cube
+    """The intervals' middles, contracted."""
+    middles = 0.5 * (edges[:, 1:] + edges[:, :-1])
+    return contract(origins[:, None] + directions[:, None] * middles[..., None])
 
 
 def contract(positions: Tensor) -> Tensor:  # [..., 3] -> [..., 3]
@@ -17,6 +28,16 @@ def contract(positions: Tensor) -> Tensor:  # [..., 3] -> [..., 3]
     return (positions * ((2.0 - 1.0 / size) / size) + 2.0) * 0.25
 
 
+def weights_from_raw(
+    raw: Tensor,  # [rays, samples, outputs], the first of them the logarithm of density
+    edges: Tensor,  # [rays, samples + 1], distances
+    average_init_density: float,
+) -> Tensor:  # [rays, samples]
+    """Rendering weights from a network's output; the exponential's gradient is truncated as in nerfacto."""
+    density = average_init_density * trunc_exp(raw[..., 0])
+    return weights_from_density(density, edges[:, 1:] - edges[:, :-1])
+
+
 def weights_from_density(
     density: Tensor,  # [rays, samples], per unit of length
     lengths: Tensor,  # [rays, samples]
@@ -26,18 +47,27 @@ def weights_from_density(
     Source: Mildenhall et al. 2020, "NeRF", eq. 3.
     """
     thickness = density * lengths
-    before = torch.cumsum(thickness, -1) - thickness
+    before = torch.nn.functional.pad(torch.cumsum(thickness[:, :-1], -1), (1, 0))
     # An infinite density beside a zero length gives NaN; such an interval holds nothing.
     return torch.nan_to_num(torch.exp(-before) * -torch.expm1(-thickness))
 
 
-def render_last_sample(
+def render_colors(
     weights: Tensor,  # [rays, samples]
-    values: Tensor,  # [rays, samples, channels]
+    raw: Tensor,  # [rays, samples, 3], before the sigmoid
+) -> Tensor:  # [rays, 3] in [0, 1]
+    """Weighted sum of colours; what passes through everything shows the last sample's (nerfacto's background)."""
+    colors = torch.sigmoid(raw)
+    shown = (weights[..., None] * colors).sum(1)
+    return shown + (1.0 - weights.sum(-1, keepdim=True)) * colors[:, -1]
+
+
+def render_hidden(
+    weights: Tensor,  # [rays, samples]
+    hidden: Tensor,  # [rays, samples, channels], before the ReLU
 ) -> Tensor:  # [rays, channels]
-    """Weighted sum of values; what passes through everything shows the last sample's value (nerfacto's background)."""
-    shown = (weights[..., None] * values).sum(1)
-    return shown + (1.0 - weights.sum(-1, keepdim=True)) * values[:, -1]
+    """Weighted sum of rectified hidden features."""
+    return torch.bmm(weights[:, None], torch.relu(hidden))[:, 0]
 
 
 def median_depth(

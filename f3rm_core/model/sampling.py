@@ -31,10 +31,6 @@ class Intervals:
     def middles(self) -> Tensor:  # [rays, samples]
         return 0.5 * (self.edges[:, 1:] + self.edges[:, :-1])
 
-    @property
-    def lengths(self) -> Tensor:  # [rays, samples]
-        return self.edges[:, 1:] - self.edges[:, :-1]
-
 
 class Spacing:
     """Distances spaced evenly up to 1 and by disparity beyond: half of the bins go to each part.
@@ -63,28 +59,29 @@ def even_bins(rays: int, samples: int, *, jitter: bool, device: torch.device) ->
     return lower + (upper - lower) * torch.rand(rays, 1, device=device)
 
 
-def resample_bins(
-    bins: Tensor,  # [rays, intervals + 1]
+def resample(
+    intervals: Intervals,
     weights: Tensor,  # [rays, intervals]
     samples: int,
     *,
-    jitter: bool,
-) -> Tensor:  # [rays, samples + 1]
-    """Borders drawn from the piecewise constant density that `weights` describe, by inverse transform."""
-    padded = weights + HISTOGRAM_PADDING
+    anneal: float,
+    shift: Tensor,  # [rays, 1] in [0, 1), where within its share of the ray each border lies
+    spacing: Spacing,
+) -> Intervals:
+    """Borders drawn from the piecewise constant density that `weights`^anneal describe, by inverse transform."""
+    bins = intervals.bins
+    padded = weights.pow(anneal) + HISTOGRAM_PADDING
     cdf = torch.cumsum(padded / padded.sum(-1, keepdim=True), -1).clamp(max=1.0)
     cdf = torch.cat([torch.zeros_like(cdf[:, :1]), cdf], -1)
     count = samples + 1
-    u = torch.linspace(0.0, 1.0 - 1.0 / count, count, device=bins.device).expand(bins.shape[0], -1)
-    shift = torch.rand(bins.shape[0], 1, device=bins.device) if jitter else 0.5
-    u = (u + shift / count).contiguous()
+    u = (torch.arange(count, device=bins.device) + shift) / count
     index = torch.searchsorted(cdf, u, side="right")
     below = (index - 1).clamp(0, bins.shape[-1] - 1)
     above = index.clamp(0, bins.shape[-1] - 1)
     cdf_below, cdf_above = cdf.gather(-1, below), cdf.gather(-1, above)
     bin_below, bin_above = bins.gather(-1, below), bins.gather(-1, above)
     part = torch.nan_to_num((u - cdf_below) / (cdf_above - cdf_below), 0.0).clamp(0.0, 1.0)
-    return bin_below + part * (bin_above - bin_below)
+    return spacing.intervals(bin_below + part * (bin_above - bin_below))
 
 
 def sample_along_rays(
@@ -96,6 +93,7 @@ def sample_along_rays(
     anneal: float,
     jitter: bool,
     with_gradients: bool,
+    resample: Callable[..., Intervals] = resample,
 ) -> tuple[Intervals, list[tuple[Intervals, Tensor]]]:
     """Intervals for the fields, and what each proposal stage gave.
 
@@ -106,6 +104,7 @@ def sample_along_rays(
         anneal: exponent of the weights before sampling; 1 leaves them, 0 makes them even.
         jitter: draw the borders at random (training) or take fixed ones.
         with_gradients: record the proposals for backward.
+        resample: this module's function of that name, or its fused twin.
 
     Returns:
         The last intervals, and (intervals, weights) of each proposal stage.
@@ -118,6 +117,6 @@ def sample_along_rays(
             weights = proposal(intervals)
         stages.append((intervals, weights))
         with torch.no_grad():
-            sharpened = weights if anneal == 1.0 else weights.pow(anneal)
-            intervals = spacing.intervals(resample_bins(intervals.bins, sharpened, count, jitter=jitter))
+            shift = torch.rand_like(nears) if jitter else torch.full_like(nears, 0.5)
+            intervals = resample(intervals, weights, count, anneal=anneal, shift=shift, spacing=spacing)
     return intervals, stages

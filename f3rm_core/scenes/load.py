@@ -56,7 +56,9 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
     transforms = _read_transforms(folder)
     frames = transforms.get("frames")
     if not isinstance(frames, list) or not all(isinstance(frame, dict) and "file_path" in frame for frame in frames):
-        raise SceneError(f"scene {location}: transforms.json has no list of frames with file_path; give one frame a view")
+        raise SceneError(
+            f"scene {location}: transforms.json has no list of frames with file_path; give one frame a view"
+        )
     images = [str(frame["file_path"]) for frame in frames]
     if len(images) < 2:
         raise SceneError(

@@ -49,7 +49,11 @@ class SharedLensRays:
 
 def share_lens(cameras: Cameras) -> bool:
     """Whether all cameras are perspective ones with the same intrinsics and distortion."""
-    if bool((cameras.camera_type != CameraType.PERSPECTIVE.value).any()) or cameras.times is not None or cameras.metadata:
+    if (
+        bool((cameras.camera_type != CameraType.PERSPECTIVE.value).any())
+        or cameras.times is not None
+        or cameras.metadata
+    ):
         return False
     intrinsics = [cameras.fx, cameras.fy, cameras.cx, cameras.cy, cameras.height, cameras.width]
     if cameras.distortion_params is not None:

@@ -32,7 +32,9 @@ def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any]) -> Path
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         part.unlink(missing_ok=True)
-        raise UsageError(f"checkpoint {path}: can't be written ({error}); free space or choose another folder") from error
+        raise UsageError(
+            f"checkpoint {path}: can't be written ({error}); free space or choose another folder"
+        ) from error
     for old in folder.glob(_PATTERN):
         if old != path:
             old.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class F3RMTrainer(Trainer):
-    """nerfstudio's loop (viewer, checkpoints, logs) around the same model and data; `f3rm_core.train` is the lean one."""
+    """nerfstudio's loop (viewer, checkpoints, logs) around our model and data; `f3rm_core.train` is the lean one."""
 
     config: F3RMTrainerConfig
 

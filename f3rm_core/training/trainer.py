@@ -129,6 +129,7 @@ class _Run:
         for module in self.model.modules():
             if isinstance(module, GridEncoding):
                 module.warm_up()
+        self.model.operations.warm_up()
         self.device = torch.device(device)
         # Half precision is for CUDA; nerfstudio too turns it off on the CPU.
         self.half = config.mixed_precision and self.device.type == "cuda"

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, Field
-from sweeps.analysis.export import command, preset_yaml
 
 from service.dependencies import Store, SweepId
 from service.errors import ProblemError, problem_docs
 from service.sweeps.schemas import Objective, TrialSummary, objectives, trial_summary
-from sweeps.outcome import Outcome
+from sweeps.analysis.export import preset_yaml
+from sweeps.outcome import Outcome, repeat_command
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
@@ -108,7 +108,7 @@ def export(
     outcome = Outcome.read(store, sweep_id)
     chosen, why = outcome.chosen(scenario=scenario or "balanced", trial=trial)
     if form == "command":
-        return PlainTextResponse(command(outcome.sweep, chosen) + "\n")
+        return PlainTextResponse(repeat_command(outcome.sweep, chosen) + "\n")
     file_name = f"{outcome.sweep.name}-trial-{chosen.number}.yaml"
     return Response(
         preset_yaml(outcome.sweep, chosen, why=why),

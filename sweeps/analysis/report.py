@@ -58,7 +58,7 @@ def plot_front(
     if len(objectives) == 2 and len(front) > 1:
         _draw_staircase(axes, objectives, [place[number] for number in front])
     colour = _colour_metric(objectives, results, numbers)
-    _draw_points(figure, axes, place, front, colour, results)
+    _draw_points(axes, place, front, colour=colour, results=results)
     if winner is not None and winner in place:
         axes.scatter(*place[winner], marker="*", s=420, color=_WINNER, edgecolor="white", linewidth=1.2, zorder=5)
     _label_front(axes, place, front, winner, scenario)
@@ -94,10 +94,10 @@ def _draw_staircase(axes: Any, objectives: Sequence[Metric], points: Sequence[tu
 
 
 def _draw_points(
-    figure: Figure,
     axes: Any,
     place: Mapping[int, tuple[float, float]],
     front: Sequence[int],
+    *,
     colour: Metric | None,
     results: Mapping[int, Mapping[str, float]],
 ) -> None:
@@ -118,7 +118,7 @@ def _draw_points(
             [place[number][0] for number in group], [place[number][1] for number in group], **own, **shades, **look
         )
     if colour is not None and drawn is not None:
-        bar = figure.colorbar(drawn, ax=axes, pad=0.02)
+        bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
         bar.outline.set_visible(False)
         bar.set_label(_name_and_unit(colour), color=_INK)
         bar.ax.tick_params(colors=_INK)
@@ -136,7 +136,8 @@ def _label_front(
     labelled = front if len(front) <= _MAX_LABELS else front[:: -(-len(front) // _MAX_LABELS)]
     across = [x for x, _ in place.values()]
     middle = (min(across) + max(across)) / 2
-    for number in dict.fromkeys([*labelled, *([winner] if winner in place else [])]):
+    marked = [winner] if winner is not None and winner in place else []
+    for number in dict.fromkeys([*labelled, *marked]):
         text = f"trial {number}: {scenario} winner" if number == winner else f"{number}"
         to_the_left = place[number][0] > middle
         axes.annotate(

@@ -79,11 +79,9 @@ def _balanced_reason(
 ) -> str:
     shown = ", ".join(f"{o.name} {in_units(o, values[best, k])}" for k, o in enumerate(objectives))
     if len(front) == 1:
-        return f"Trial {front[best]} ({shown}) beats or equals every other trial in every objective: the front is one point."
+        return f"Trial {front[best]} ({shown}) is as good as every other in every objective: the front is one point."
     if len(objectives) == 1:
-        return (
-            f"Trial {front[best]} has the best {objectives[0].name}: {shown}; the first of {len(front)} equal trials."
-        )
+        return f"Trial {front[best]} has the best {objectives[0].name}: {shown}; the first of {len(front)} equals."
     weakest = int(scores[best].argmin())
     ranges = "; ".join(
         f"{o.name} {in_units(o, values[:, k].min())} to {in_units(o, values[:, k].max())}"

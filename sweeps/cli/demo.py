@@ -104,7 +104,7 @@ def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, second
     winner = outcome.winner(SCENARIO)
     chosen = outcome.trials[winner.number]
     preset_file = output / "winner.yaml"
-    again = command(sweep, chosen, preset_file=str(preset_file))
+    again = command(sweep, preset_file=str(preset_file))
     write_preset(preset_file, preset_yaml(sweep, chosen, why=winner.reason))
     plot_outcome(outcome, output / "front.png", winner.number)
     with open_store(settings) as store:
@@ -125,7 +125,7 @@ def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, second
     out.print("\n[bold]The front[/]")
     print_front(outcome, winner.number)
     out.print(f"\n[bold]The winner[/] ({SCENARIO}): trial {winner.number}  {assignments(chosen.parameters)}")
-    out.print(winner.reason, markup=False)
+    out.print(winner.reason, markup=False, soft_wrap=True)
     out.print(f"\ntrain it again: {again}", markup=False, soft_wrap=True)
     files = ", ".join(f"{output}/{name}" for name in ("front.png", "winner.yaml", "summary.json"))
     out.print(f"left: {files}   ({duration(seconds)} in all)", markup=False)

@@ -89,9 +89,11 @@ def ago(moment: datetime | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span for people: 42 s, 3 min 05 s, 2 h 10 min, 3 days."""
+    """A time span for people: 0.4 s, 42 s, 3 min 05 s, 2 h 10 min, 3 days."""
     if seconds is None:
         return "-"
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

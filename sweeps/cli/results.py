@@ -48,7 +48,7 @@ def pareto(
         print_json({**front_view(outcome), "winner": chosen})
         return
     print_front(outcome, winner.number)
-    console().print(f"{scenario}: trial {winner.number}. {winner.reason}", markup=False)
+    console().print(f"{scenario}: {winner.reason}", markup=False, soft_wrap=True)
     if plot is not None:
         console().print(f"plot: {plot}", markup=False)
 
@@ -64,22 +64,23 @@ def export(
 
     Example: f3rm-sweeps export k3f --scenario balanced -o winner.yaml
     """
-    from sweeps.analysis.export import command, preset_yaml, write_preset
-    from sweeps.outcome import Outcome
+    from sweeps.analysis.export import preset_yaml, write_preset
+    from sweeps.outcome import Outcome, repeat_command
 
     if scenario is not None and trial is not None:
         raise UsageError("--scenario and --trial are both given: give one of them")
     with open_store() as store:
         outcome = Outcome.read(store, store.find_sweep(sweep).id)
     chosen, why = outcome.chosen(scenario=scenario or "balanced", trial=trial)
-    text = preset_yaml(outcome.sweep, chosen, why=why)
     if form == "command":
-        text = command(outcome.sweep, chosen) + "\n"
+        text = repeat_command(outcome.sweep, chosen) + "\n"
+    else:
+        text = preset_yaml(outcome.sweep, chosen, why=why)
     if output is None:
         print(text, end="")
         return
     write_preset(output, text)
-    console().print(f"{output}: trial {chosen.number}. {why}", markup=False)
+    console().print(f"{output}: {why}", markup=False, soft_wrap=True)
 
 
 def plot_outcome(outcome: Outcome, file: Path, winner: int | None) -> None:

@@ -96,7 +96,7 @@ def list_sweeps(
     if state is not None and state not in SWEEP_STATES:
         raise typer.BadParameter(f"{state!r} is no state; give one of {', '.join(SWEEP_STATES)}", param_hint="--state")
     with open_store() as store:
-        sweeps = store.list_sweeps(state=state, limit=limit).items  # type: ignore[arg-type]
+        sweeps = store.list_sweeps(state=state, limit=limit).items
     if as_json:
         print_json([sweep_view(sweep) for sweep in sweeps])
         return

@@ -18,7 +18,7 @@ from typing import Any
 
 from f3rm_core import F3RMError, UsageError
 from sweeps.errors import LeaseLost, StoreUnavailable
-from sweeps.search.ray_environment import set_environment
+from sweeps.search.ray_environment import end_leftovers, set_environment
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
@@ -84,8 +84,7 @@ class _Drive:
         heartbeat.start()
         try:
             self._clean_up_after_the_dead()
-            signal.signal(signal.SIGTERM, self._on_signal)
-            signal.signal(signal.SIGINT, self._on_signal)
+            self._listen_to_signals()
             self._drive()
             return self._end()
         except LeaseLost as error:
@@ -116,6 +115,13 @@ class _Drive:
                 if time.monotonic() - last > 10 * self.settings.lease_seconds:
                     os._exit(INTERRUPTED)
 
+    def _listen_to_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_cancelled(self) -> None:
+        self.cancelled = True
+
     def _on_signal(self, number: int, _frame: Any) -> None:
         log.warning("stopped by %s; `f3rm-sweeps resume %s` goes on", signal.Signals(number).name, self.held.sweep_id)
         self.interrupted = True
@@ -126,6 +132,7 @@ class _Drive:
             log.warning("trial %d: attempt %d was lost with its driver", attempt.trial, attempt.number)
             if attempt.machine is not None and attempt.pid is not None and attempt.process_started is not None:
                 kill_if_alive(Process(attempt.machine, attempt.pid, attempt.process_started))
+        end_leftovers(self.held.sweep_id)
         shutil.rmtree(self.folder / "tune", ignore_errors=True)
 
     # The sweep
@@ -147,7 +154,7 @@ class _Drive:
         plan = check_spec(spec, scene_root=self.settings.scene_root)
         log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
 
-        set_environment(self.settings)
+        set_environment(self.settings, self.held.sweep_id)
         from sweeps.search.cluster import ray_cluster
         from sweeps.search.study import Study, open_storage
 
@@ -159,6 +166,7 @@ class _Drive:
         with ray_cluster(self.settings, spec.resources, trials=spec.budget.trials, sweep_folder=self.folder) as slots:
             from sweeps.search.tuning import prepare, tune
 
+            self._listen_to_signals()  # Ray has put its own in their place, which abort the process
             prepare(self._first_job(plan), self.trainer, slots, self._stopping)
             if self._stopping():
                 return
@@ -173,6 +181,7 @@ class _Drive:
                 may_start=self._may_start,
                 is_stopping=self._stopping,
                 on_end=lambda trial: self._after_trial(trial, study, plan),
+                on_cancelled=self._on_cancelled,
             )
         self._plot(study, plan)
 

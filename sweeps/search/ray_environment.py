@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 
+import psutil
+
 from sweeps.settings import Settings
 
 QUIET = {
@@ -20,11 +22,31 @@ QUIET = {
 }
 
 
-def set_environment(settings: Settings) -> None:
+_MARK = "F3RM_DRIVEN_SWEEP"
+"""Variable that everything a driver starts inherits: the sweep's id."""
+
+
+def set_environment(settings: Settings, sweep_id: str) -> None:
     """Prepare this process for Ray, and what it starts for these settings."""
     os.environ.update(QUIET)
+    os.environ[_MARK] = sweep_id
     os.environ.update(settings.to_environment())
     if settings.ray_address is None:
         # A local Ray listens on the network: only this driver's own processes may speak to it.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def end_leftovers(sweep_id: str) -> int:
+    """Kill what a killed driver of this sweep left running on this machine. Call it under the sweep's lease and before
+    `set_environment`. Returns how many were killed."""
+    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    killed = 0
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in mine and process.environ().get(_MARK) == sweep_id:
+                process.kill()
+                killed += 1
+        except psutil.Error:  # gone meanwhile, or another user's
+            continue
+    return killed

@@ -1,4 +1,4 @@
-"""What to try next: Optuna's samplers over our space, seeded so that a proposal depends on nothing but what is known."""
+"""What to try next: Optuna's samplers over our space, seeded so that a proposal depends only on what is known."""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ class SweepSearcher(_NotSaved, Searcher):
         trainer: name of the trainer, for the workers.
         may_start: whether new trials may still be started (budget, cancellation).
         on_end: called with each trial that ended, after the study was told.
+        on_cancelled: called when a worker was told of a cancellation; it may know before we do.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SweepSearcher(_NotSaved, Searcher):
         trainer: str,
         may_start: Callable[[], bool],
         on_end: Callable[[TrialRecord], None],
+        on_cancelled: Callable[[], None],
     ) -> None:
         super().__init__()
         self._held = held
@@ -67,6 +69,7 @@ class SweepSearcher(_NotSaved, Searcher):
         self._trainer = trainer
         self._may_start = may_start
         self._on_end = on_end
+        self._on_cancelled = on_cancelled
         trials = held.trials()
         self._count = len(trials)
         self._queued = [trial.number for trial in trials if trial.state == "queued"]
@@ -88,6 +91,9 @@ class SweepSearcher(_NotSaved, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A worker is done with its job, or its actor failed: then `on_actor_error` knows more."""
+        if result is not None and result.get("outcome") == "cancelled":
+            self.stopping = True
+            self._on_cancelled()
         if not error:
             self._ended(trial_id, "its worker ended without a result", None)
 

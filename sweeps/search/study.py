@@ -104,11 +104,8 @@ class Study:
             spec.search, number=number, planned=spec.budget.trials, conditional=conditional
         )
         left_over = self._left_over()
-        if left_over is not None:
-            # A driver died between asking and writing its own row: its proposal is still the next one.
-            trial = optuna.Trial(self.study, left_over)
-        else:
-            trial = self.study.ask()
+        # Where a driver died between asking and writing its own row, its proposal is still the next one.
+        trial = self.study.ask() if left_over is None else optuna.Trial(self.study, left_over)
         sampled = suggest(trial, spec.space, self._plan.fixed)
         trial.set_user_attr(NUMBER, number)
         return trial.number, sampled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -57,6 +58,7 @@ def tune(
     may_start: Callable[[], bool],
     is_stopping: Callable[[], bool],
     on_end: Callable[[TrialRecord], None],
+    on_cancelled: Callable[[], None],
 ) -> None:
     """Run the sweep's trials until none is left or it is being stopped.
 
@@ -70,6 +72,7 @@ def tune(
         may_start: whether trials may still be started.
         is_stopping: whether running trials are to be stopped.
         on_end: called with each trial that ended.
+        on_cancelled: called when a worker was told of a cancellation.
     """
     searcher = SweepSearcher(
         held,
@@ -80,10 +83,13 @@ def tune(
         trainer=trainer,
         may_start=may_start,
         on_end=on_end,
+        on_cancelled=on_cancelled,
     )
+    # Workers of all slots start together; Ray Tune would start them one after another.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.concurrent)
 
     def stop_now() -> bool:
-        searcher.stopping = is_stopping()
+        searcher.stopping = searcher.stopping or is_stopping()
         return searcher.stopping
 
     # Two Tuners with one trainable name run each other's code: the lease's name makes it unique.

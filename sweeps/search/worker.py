@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import sys
 from typing import Any
 
 from ray import tune
@@ -25,6 +29,7 @@ class TrialWorker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Open the store; the job comes with the config."""
+        _die_with_parent()
         self._store = AttemptStore(Database.open(Settings.from_environment().store_url))
         self._trainer = load_trainer(config["trainer"])
         self._job: TrialJob = config["job"]
@@ -44,3 +49,14 @@ class TrialWorker(tune.Trainable):
     def cleanup(self) -> None:
         """Close the store."""
         self._store.database.close()
+
+
+def _die_with_parent() -> None:
+    """Let the kernel kill this worker when the Ray node that started it is gone: a training that nobody waits for would
+    go on until it next speaks to Ray. Linux only; elsewhere the next driver ends it."""
+    if not sys.platform.startswith("linux"):
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() == 1:  # it was gone before we asked
+        os._exit(1)

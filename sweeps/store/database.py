@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Database:
             if database.is_sqlite:
                 _prepare_sqlite(engine)
             database.exclusively(_migrate)
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise StoreUnavailable(f"the database {shown} can't be opened: {_one_line(error)}") from error
         except OSError as error:
             raise StoreUnavailable(
@@ -168,6 +169,7 @@ def _in_our_words(engine: Engine) -> Iterator[None]:
         raise StoreUnavailable(f"the database {shown} failed: {_one_line(error)}") from error
 
 
-def _one_line(error: DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+def _one_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__

@@ -196,7 +196,7 @@ class DrivenSweep:
         Args:
             number: the trial.
             message: what is known about the worker's end.
-            failure: fail the trial with this; None: the worker was lost, queue the trial again if it may be tried again.
+            failure: fail the trial with this; None: the worker was lost, queue the trial again if it may be.
 
         Returns:
             The trial as it is now: queued again, failed, or as its worker left it.

@@ -54,7 +54,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def http(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a service that runs in a process of its own, on a free port."""
-    with running_service(settings) as service, httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+    with (
+        running_service(settings) as service,
+        httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client,
+    ):
         yield client
 
 
@@ -195,7 +198,11 @@ def test_a_port_in_use_is_told_in_one_line(http: httpx.Client, settings: Setting
     environment = child_environment(settings) | {"F3RM_DATA_DIR": str(tmp_path), "F3RM_PORT": str(http.base_url.port)}
     del environment["F3RM_STORE_URL"]
     second = subprocess.run(
-        [sys.executable, "-P", "-m", "sweeps.cli", "serve"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "sweeps.cli", "serve"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1

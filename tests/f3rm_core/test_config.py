@@ -24,7 +24,12 @@ def test_every_place_can_be_set() -> None:
             continue
         value = max(others[parameter.kind], parameter.low or 0) if parameter.kind != "str" else "other"
         # Both ends of a pair that must be ordered are set together.
-        pair = {"base_res": "max_res", "feat_start_res": "feat_max_res", "max_res": "base_res", "feat_max_res": "feat_start_res"}
+        pair = {
+            "base_res": "max_res",
+            "feat_start_res": "feat_max_res",
+            "max_res": "base_res",
+            "feat_max_res": "feat_start_res",
+        }
         values = {name: value, **({pair[name]: value} if name in pair else {})}
         config = build_config(values)
         assert [read_place(config, place) for place in parameter.places] == [value] * len(parameter.places), name

@@ -39,7 +39,10 @@ def test_values_come_back_in_their_own_types() -> None:
         ({"feat_use_pe": 1}, "feat_use_pe=1: give true or false"),
         ({"camera_opt_mode": "SO4"}, "camera_opt_mode='SO4': give one of off, SO3xR3, SE3"),
         ({"clip_model": 3}, "clip_model=3: give a text"),
-        ({"num_proposal_samples_per_ray": 64}, "num_proposal_samples_per_ray=64: give a list of integers, such as [256, 96]"),
+        (
+            {"num_proposal_samples_per_ray": 64},
+            "num_proposal_samples_per_ray=64: give a list of integers, such as [256, 96]",
+        ),
         (
             {"num_proposal_samples_per_ray": [64]},
             "num_proposal_samples_per_ray=[64]: give one count for each of the 2 num_proposal_iterations",

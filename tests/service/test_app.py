@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import pytest
 from fastapi.testclient import TestClient
@@ -75,3 +76,10 @@ def test_nothing_below_the_api_falls_through_to_the_dashboard(client: TestClient
     answer = client.request(method, path)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_page_of_the_api_needs_no_internet(client: TestClient) -> None:
+    page = client.get("/docs").text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert any(file.endswith("swagger-ui-bundle.js") for file in files)
+    assert all(client.get(file).status_code == 200 for file in files)

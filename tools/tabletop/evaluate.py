@@ -1,4 +1,6 @@
-"""Measures the small model on scenes it never saw: `python -m tools.tabletop.evaluate DATA MODEL`.
+"""Measures the small model on scenes it never saw: `python -m tools.tabletop.evaluate FOLDER [--weights FILE]`.
+
+The weight file is measured as it ships, through the code that extracts the features of real CLIP.
 
 A view asks for every class and every colour + class that it shows on at least MIN_PIXELS pixels.
 """
@@ -11,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from f3rm_core.evaluation.language import (
     CANONICAL_NEGATIVES,
@@ -26,13 +28,15 @@ from f3rm_core.evaluation.language import (
     relevancy,
     upsampled,
 )
+from f3rm_core.features.clip import ClipExtractor
+from f3rm_core.features.embedded import EMBEDDED_FILE
+from f3rm_core.features.extractor import FeatureSettings
 from tools.tabletop.data import Shard, load_shard
 from tools.tabletop.layout import FIRST_OBJECT_ID
-from tools.tabletop.model import PATCH_SIZE, TabletopModel
+from tools.tabletop.model import MODEL_NAME
+from tools.tabletop.scene import load_scene_views
 
 MIN_PIXELS = 100
-UPSCALING = 4 / 3
-"""Views are enlarged by this before they are given to the model."""
 
 
 @dataclass
@@ -71,16 +75,39 @@ class Measurement:
         return result
 
 
-def measure(
-    model: TabletopModel, shard: Shard, *, views: Iterable[int] | None = None, upscaling: float = UPSCALING
-) -> Measurement:
+class Measured(Protocol):
+    """What is measured: a TabletopModel in training, a ClipExtractor afterwards."""
+
+    def encode_text(self, queries: Sequence[str]) -> Tensor:
+        """[queries, channels]"""
+
+    def features(self, image: NDArray[np.uint8]) -> Tensor:
+        """[rows, columns, channels] of an image [height, width, 3]."""
+
+
+class Shipped:
+    """A compact weight file, behind the extractor that the project uses."""
+
+    def __init__(self, weights: Path, feature_image_size: int) -> None:
+        settings = FeatureSettings(
+            clip_model=MODEL_NAME, clip_pretrained=str(weights), feature_image_size=feature_image_size
+        )
+        self._extractor = ClipExtractor(settings, device="cpu")
+
+    def encode_text(self, queries: Sequence[str]) -> Tensor:
+        return self._extractor.encode_text(queries)
+
+    def features(self, image: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(self._extractor.extract([image])[0].astype(np.float32))
+
+
+def measure(model: Measured, shard: Shard, *, views: Iterable[int] | None = None) -> Measurement:
     """Localization and IoU of relevancy on views of the shard (all of them by default)."""
     result = Measurement()
-    model.eval()
     with torch.inference_mode():
         negatives = model.encode_text(list(CANONICAL_NEGATIVES))
         for view in views if views is not None else range(len(shard.images)):
-            maps = model.dense(enlarged(shard.images[view], upscaling))[0]  # [rows, columns, channels]
+            maps = model.features(shard.images[view])
             asked = _questions(shard.masks[view], shard.kinds[view], result)
             if not asked:
                 continue
@@ -88,7 +115,6 @@ def measure(
             relevancies = upsampled(relevancy(maps, texts, negatives), *shard.masks[view].shape)
             for question, relevancy_map in zip(asked, relevancies, strict=True):
                 question.figures.add(relevancy_map, question.mask, question.name)
-    model.train()
     return result
 
 
@@ -118,22 +144,15 @@ def _questions(
     return [question for question in asked if question.mask.sum() >= MIN_PIXELS]
 
 
-def enlarged(image: np.ndarray, upscaling: float = UPSCALING) -> Tensor:
-    """The view as the model is given it: [1, 3, height, width], whole patches, in 0..1."""
-    height, width = (round(side * upscaling / PATCH_SIZE) * PATCH_SIZE for side in image.shape[:2])
-    pixels = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("shard", type=Path, help="a folder that tools.tabletop.data wrote")
-    parser.add_argument("model", type=Path, help="model.pt of a training")
-    parser.add_argument("--upscaling", type=float, default=UPSCALING)
+    parser.add_argument("folder", type=Path, help="what tools.tabletop.data or tools.tabletop.scene wrote")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED_FILE, help="a compact weight file")
+    parser.add_argument("--feature-image-size", type=int, default=256, help="long side that views are resized to")
     options = parser.parse_args(arguments)
-    model = TabletopModel()
-    model.load_state_dict(torch.load(options.model))
-    result = measure(model, load_shard(options.shard), upscaling=options.upscaling)
+    is_scene = (options.folder / "transforms.json").exists()
+    views = load_scene_views(options.folder) if is_scene else load_shard(options.folder)
+    result = measure(Shipped(options.weights, options.feature_image_size), views)
     per_class = {name: round(float(np.mean(hits)), 3) for name, hits in sorted(result.class_alone.by_class.items())}
     both = {name: round(float(np.mean(hits)), 3) for name, hits in sorted(result.colour_class.by_class.items())}
     summary = {name: round(value, 4) for name, value in result.summary().items()}

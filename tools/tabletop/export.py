@@ -11,7 +11,6 @@ import torch
 
 from f3rm_core.features.embedded import CompactHeader, write_compact
 from tools.tabletop.data import Shard, load_shard
-from tools.tabletop.evaluate import enlarged
 from tools.tabletop.model import CONFIG, TabletopModel
 
 TARGET_RMS = 0.37
@@ -31,7 +30,7 @@ def feature_scale(model: TabletopModel, shard: Shard) -> float:
     squares = []
     with torch.inference_mode():
         for image in shard.images[::4]:
-            squares.append(float(model.dense(enlarged(image)).square().mean()))
+            squares.append(float(model.features(image).square().mean()))
     return TARGET_RMS / float(np.sqrt(np.mean(squares)))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from open_clip.pos_embed import get_2d_sincos_pos_embed
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
@@ -32,6 +35,9 @@ CONFIG: dict[str, Any] = {
     },
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 96, "heads": 3, "layers": 2, "mlp_ratio": 2.0},
 }
+UPSCALING = 4 / 3
+"""Views are enlarged by this before they are measured."""
+
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
 
@@ -58,9 +64,9 @@ class TabletopModel(nn.Module):
             waves = get_2d_sincos_pos_embed(visual.positional_embedding.shape[1], visual.grid_size[0], cls_token=True)
             visual.positional_embedding.copy_(0.8 * torch.from_numpy(waves).float())
 
-    def encode_text(self, texts: list[str]) -> Tensor:
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Unit embeddings [texts, channels]."""
-        tokens = self._rows[self._tokenizer(texts)]
+        tokens = self._rows[self._tokenizer(list(texts))]
         return self.clip.encode_text(tokens, normalize=True)
 
     def dense(
@@ -71,6 +77,10 @@ class TabletopModel(nn.Module):
         """Patch features [batch, rows, columns, channels], of any length."""
         visual = self.clip.visual if window is None else WindowedVisual(self.clip.visual, window)
         return dense_features(visual, (pixels - MEAN) / STD)
+
+    def features(self, image: NDArray[np.uint8]) -> Tensor:
+        """[rows, columns, channels] of a whole view [height, width, 3]."""
+        return self.dense(enlarged(image))[0]
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,13 @@ class WindowedVisual:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._visual, name)
+
+
+def enlarged(image: NDArray[np.uint8], upscaling: float = UPSCALING) -> Tensor:
+    """The view as the model is given it: [1, 3, height, width], whole patches, in 0..1."""
+    height, width = (round(side * upscaling / PATCH_SIZE) * PATCH_SIZE for side in image.shape[:2])
+    pixels = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
 def register(config: dict[str, Any]) -> str:

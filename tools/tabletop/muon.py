@@ -41,6 +41,7 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             state = self.state[parameter]
             average = state.setdefault("average", torch.zeros_like(parameter))
+            assert parameter.grad is not None
             average.lerp_(parameter.grad, 1 - momentum)
             steps.append(parameter.grad.lerp(average, momentum))
         rows, columns = parameters[0].shape

@@ -6,6 +6,7 @@ There is no view-dependent light, so a radiance field can fit the pictures, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -71,24 +72,37 @@ def looking_at(eye: Array, target: Array, focal_pixels: float, width: int, heigh
     return Camera(pose, focal_pixels, width, height)
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """The mesh of one thing, in the world."""
+
+    vertices: Array  # [vertices, 3]
+    normals: Array  # [vertices, 3]
+    texture_points: Array  # [vertices, 3], what its surfaces are asked for
+    faces: NDArray[Any]  # [faces, 3], counted from the chunk's first vertex
+    face_surfaces: NDArray[Any]  # [faces], index into the renderer's surfaces
+    mask_id: int
+
+
 class Renderer:
     """Holds one layout's geometry; `render` gives a picture and its mask."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._surfaces: list[Surface] = []
-        self._chunks: list[tuple[Array, Array, Array, Array, NDArray[np.int32], int]] = []
+        self._chunks: list[_Chunk] = []
         self._add_room()
         for index, item in enumerate(layout.items):
             self._add_item(item, FIRST_OBJECT_ID + index)
-        counts = np.cumsum([0, *(len(chunk[0]) for chunk in self._chunks)])
-        self._vertices = np.vstack([chunk[0] for chunk in self._chunks]).astype(np.float32)
-        self._normals = np.vstack([chunk[1] for chunk in self._chunks])
-        self._texture_points = np.vstack([chunk[2] for chunk in self._chunks])
-        self._faces = np.vstack([chunk[3] + start for chunk, start in zip(self._chunks, counts, strict=False)])
-        self._faces = self._faces.astype(np.int32)
-        self._face_surfaces = np.concatenate([chunk[4] for chunk in self._chunks])
-        self._face_ids = np.concatenate([np.full(len(chunk[3]), chunk[5]) for chunk in self._chunks])
+        chunks = self._chunks
+        starts = np.cumsum([0, *(len(chunk.vertices) for chunk in chunks[:-1])])
+        self._vertices = np.vstack([chunk.vertices for chunk in chunks]).astype(np.float32)
+        self._normals = np.vstack([chunk.normals for chunk in chunks])
+        self._texture_points = np.vstack([chunk.texture_points for chunk in chunks])
+        faces = [chunk.faces + start for chunk, start in zip(chunks, starts, strict=True)]
+        self._faces = np.vstack(faces).astype(np.int32)
+        self._face_surfaces = np.concatenate([chunk.face_surfaces for chunk in chunks])
+        self._face_ids = np.concatenate([np.full(len(chunk.faces), chunk.mask_id) for chunk in chunks])
         self._scene = EmbreeScene()
         self._mesh = TriangleMesh(self._scene, self._vertices, self._faces)
 
@@ -133,7 +147,7 @@ class Renderer:
         u, v = hit["u"][:, None].astype(float), hit["v"][:, None].astype(float)
         weights = (1 - u - v, u, v)
         points = origins + directions * hit["tfar"][:, None]
-        normals = sum(w * self._normals[faces[:, k]] for k, w in enumerate(weights))
+        normals = np.asarray(sum(w * self._normals[faces[:, k]] for k, w in enumerate(weights)))
         normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
         away = (normals * directions).sum(1, keepdims=True) > 0
         normals = np.where(away, -normals, normals)
@@ -143,9 +157,9 @@ class Renderer:
         for index in np.unique(surfaces):
             chosen = surfaces == index
             albedo[chosen] = self._surfaces[index].albedo(texture_points[chosen])
-        light = sum(
-            self._direct(points, normals, rng) + self._ambient(points, normals, rng) for _ in range(light_samples)
-        )
+        light = np.zeros(len(points))
+        for _ in range(light_samples):
+            light += self._direct(points, normals, rng) + self._ambient(points, normals, rng)
         return albedo * (light / light_samples)[:, None]
 
     def _direct(self, points: Array, normals: Array, rng: np.random.Generator) -> Array:
@@ -157,7 +171,7 @@ class Renderer:
         distance = np.linalg.norm(towards, axis=1)
         towards /= distance[:, None]
         cosine = np.clip((normals * towards).sum(1), 0, None)
-        fall = (np.linalg.norm(layout.light_position) / distance) ** 1.0  # softer than the square: a lamp and its walls
+        fall = np.linalg.norm(layout.light_position) / distance  # softer than the square, as in a room with light walls
         return layout.light_strength * fall * cosine * ~self._occluded(points, normals, towards, distance - 0.05)
 
     def _ambient(self, points: Array, normals: Array, rng: np.random.Generator) -> Array:
@@ -215,7 +229,7 @@ class Renderer:
         faces = np.arange(len(corners)).reshape(-1, 3)
         index = np.full(len(faces), len(self._surfaces), dtype=np.int32)
         self._surfaces.append(surface)
-        self._chunks.append((corners, normals, corners, faces, index, mask_id))
+        self._chunks.append(_Chunk(corners, normals, corners, faces, index, mask_id))
 
     def _add_item(self, item: Item, mask_id: int) -> None:
         shape = item.shape
@@ -226,7 +240,7 @@ class Renderer:
         ground = CLOTH_THICKNESS if self._layout.cloth is not None else 0.0
         placed = shape.vertices @ turn.T * item.scale + np.array([*item.position, ground])
         self._chunks.append(
-            (placed, shape.normals @ turn.T, shape.vertices, shape.faces, first + shape.face_parts, mask_id)
+            _Chunk(placed, shape.normals @ turn.T, shape.vertices, shape.faces, first + shape.face_parts, mask_id)
         )
 
 

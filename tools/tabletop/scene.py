@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from tools.tabletop.data import Shard
 from tools.tabletop.layout import BACKGROUND, CEILING_Z, FIRST_OBJECT_ID, FLOOR_Z, Item, Layout
 from tools.tabletop.render import Camera, Renderer, looking_at
 from tools.tabletop.shapes import build_shape
@@ -121,6 +122,18 @@ def scene_queries(layout: Layout) -> dict[str, object]:
     for index, (name, colour) in kinds.items():
         queries.append({"text": f"{colour} {name}", "kind": "colour and class", "ids": [index]})
     return {"ids": {**names, **objects}, "queries": queries}
+
+
+def load_scene_views(folder: Path) -> Shard:
+    """The written scene as views to measure a model on."""
+    names = [Path(frame["file_path"]).stem for frame in json.loads((folder / "transforms.json").read_text())["frames"]]
+    ids = yaml.safe_load((folder / "queries.yaml").read_text())["ids"]
+    kinds = tuple((ids[index]["name"], ids[index]["colour"]) for index in sorted(ids) if index >= FIRST_OBJECT_ID)
+    return Shard(
+        images=np.stack([np.asarray(Image.open(folder / "images" / f"{name}.jpg")) for name in names]),
+        masks=np.stack([np.asarray(Image.open(folder / "masks" / f"{name}.png")) for name in names]),
+        kinds=(kinds,) * len(names),
+    )
 
 
 def _item(

@@ -166,8 +166,7 @@ def donut(rng: np.random.Generator) -> list[Part]:
     major, minor = rng.uniform(0.42, 0.5), rng.uniform(0.19, 0.235)
     ring = _moved(torus(major, minor, major_sections=48, minor_sections=24), (0, 0, minor))
     icing = ring.triangles_center[:, 2] > minor * 0.8
-    top = ring.submesh([np.flatnonzero(icing)], append=True)
-    dough = ring.submesh([np.flatnonzero(~icing)], append=True)
+    top, dough = (trimesh.Trimesh(ring.vertices, ring.faces[half]) for half in (icing, ~icing))
     return [Part(top, MAIN, patterned=True), Part(dough, (0.55, 0.32, 0.12))]
 
 

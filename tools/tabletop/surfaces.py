@@ -8,7 +8,7 @@ matter to a hash grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,7 +161,7 @@ def value_noise(x: Array, y: Array, seed: int) -> Array:
     return np.asarray(2 * (low * (1 - fy) + high * fy) - 1)
 
 
-def _hash(i: Array, j: Array, seed: int) -> Array:
+def _hash(i: NDArray[Any], j: NDArray[Any], seed: int) -> Array:
     """A number in [0, 1) for each lattice point: the same every time."""
     n = (i.astype(np.int64) * 73856093) ^ (j.astype(np.int64) * 19349663) ^ (seed * 83492791)
     n = (n ^ (n >> 13)) * 1274126177 & 0x7FFFFFFF

@@ -220,7 +220,9 @@ def train(data: Path, out: Path, minutes: float, seed: int, start_from: Path | N
 
 def _check(model: TabletopModel, validation: Shard, out: Path, step: int, minutes: float) -> None:
     """Measures on some validation views, and keeps the weights."""
+    model.eval()
     figures = measure(model, validation, views=range(0, len(validation.images), 2)).summary()
+    model.train()
     line = {"step": step, "minutes": round(minutes, 1), **{name: round(value, 4) for name, value in figures.items()}}
     with (out / "curve.jsonl").open("a") as curve:
         curve.write(json.dumps(line) + "\n")

@@ -67,7 +67,12 @@ def _ssim_of_scikit_image(render: torch.Tensor, truth: torch.Tensor) -> float:
     metrics = pytest.importorskip("skimage.metrics")
     return float(
         metrics.structural_similarity(
-            render.numpy(), truth.numpy(), channel_axis=-1, data_range=1.0,
-            gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+            render.numpy(),
+            truth.numpy(),
+            channel_axis=-1,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
         )
     )

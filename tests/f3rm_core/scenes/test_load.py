@@ -71,7 +71,10 @@ def test_a_folder_without_transforms(tmp_path: Path) -> None:
         (lambda t: t.update(train_filenames=[]), "no view to train on"),
         (lambda t: t.update(val_filenames=["images/99.png"]), r"images/99.png is in a split but not in frames"),
         (lambda t: t.update(val_filenames=t["train_filenames"]), "is both trained on and held out"),
-        (lambda t: t["frames"][0].update(file_path="images/gone.png"), r"images/00.png is in a split but not in frames"),
+        (
+            lambda t: t["frames"][0].update(file_path="images/gone.png"),
+            r"images/00.png is in a split but not in frames",
+        ),
         (lambda t: t.update(frames="none"), "no list of frames"),
     ],
 )

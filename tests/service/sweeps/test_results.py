@@ -52,8 +52,8 @@ def test_a_trials_preset(client: TestClient, url: str) -> None:
 
 def test_the_command(client: TestClient, url: str) -> None:
     answer = client.get(f"{url}/export?trial=1&format=command")
-    assert answer.text.startswith("f3rm-sweeps train --preset ")
-    assert "--scene embedded:tabletop" in answer.text
+    assert answer.text.startswith("f3rm-sweeps train --preset f3rm_default --scene embedded:tabletop --set ")
+    assert " feat_loss_weight=0.1 " in answer.text
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,7 @@ class TestFind:
         monkeypatch.setenv("F3RM_SERVER", "http://127.0.0.1:1")
         assert Client.find(settings, server.url + "/").url == server.url
 
-    def test_then_the_environment(
-        self, server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_then_the_environment(self, server: Server, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         write_address(settings.data_dir, "http://127.0.0.1:1")
         monkeypatch.setenv("F3RM_SERVER", server.url)
         assert Client.find(settings, None).url == server.url

@@ -18,7 +18,11 @@ ROOT = Path(doctor.__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what loads torch and asks the network."""
-    found = {"device": "cpu", "tinycudann": "not installed", "clip_weights": {"mini": "ready", "openai": "can't be had"}}
+    found = {
+        "device": "cpu",
+        "tinycudann": "not installed",
+        "clip_weights": {"mini": "ready", "openai": "can't be had"},
+    }
     monkeypatch.setattr(doctor, "describe_environment", lambda: found)
     monkeypatch.setattr(doctor, "packages_distributions", lambda: {"sweeps": ["f3rm-sweeps"]})
 

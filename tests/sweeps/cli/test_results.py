@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sweeps.cli.train import parse_assignments
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.repository import Repository
@@ -26,7 +28,7 @@ class TestPareto:
         rows = [line.split() for line in ran.out.splitlines() if "feat_loss_weight=" in line]
         assert [row[:4] for row in rows] == [["*", "0", "20", "0.5"], ["2", "18", "0.7", "8"]]
         assert "2 on the front, 1 completed trials behind it" in ran.out
-        assert "balanced: trial 0." in ran.out
+        assert "balanced: Trial 0 " in ran.out
 
     def test_json_has_the_winner_too(self, command: Command, sweep_id: str) -> None:
         front = json.loads(command("pareto", sweep_id, "--json").out)
@@ -76,8 +78,10 @@ class TestExport:
         assert shown["resolved"]["feat_loss_weight"] == 0.01
 
     def test_a_command(self, command: Command, sweep_id: str) -> None:
-        out = command("export", sweep_id, "--format", "command").out
-        assert out.startswith("f3rm-sweeps train --preset ")
+        words = shlex.split(command("export", sweep_id, "--format", "command", "--trial", 2).out)
+        assert words[:6] == ["f3rm-sweeps", "train", "--preset", "f3rm_default", "--scene", "embedded:tabletop"]
+        assigned = parse_assignments([word for word in words[6:] if word != "--set"])
+        assert assigned == {"feat_loss_weight": 0.01, "max_res": 256, "seed": 9, "threads": 1}
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -93,9 +97,7 @@ class TestExport:
         assert ran.code == 2
         assert said in ran.err
 
-    def test_a_file_that_cant_be_written_leaves_nothing(
-        self, command: Command, sweep_id: str, tmp_path: Path
-    ) -> None:
+    def test_a_file_that_cant_be_written_leaves_nothing(self, command: Command, sweep_id: str, tmp_path: Path) -> None:
         ran = command("export", sweep_id, "-o", tmp_path / "none" / "winner.yaml")
         assert ran.code != 0
         assert ran.err.count("\n") == 1

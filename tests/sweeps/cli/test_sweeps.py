@@ -35,14 +35,14 @@ class TestList:
             [first.id, "played", "completed", "3/4"],
         ]
         assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--limit", 1).out)] == [second.id]
-        assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--state", "completed").out)] == [first.id]
+        assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--state", "completed").out)] == [
+            first.id
+        ]
 
 
 class TestShow:
     @pytest.mark.parametrize("length", [16, 5])
-    def test_by_id_or_its_beginning(
-        self, command: Command, store: Repository, settings: Settings, length: int
-    ) -> None:
+    def test_by_id_or_its_beginning(self, command: Command, store: Repository, settings: Settings, length: int) -> None:
         sweep = play(store, settings)
         shown = json.loads(command("show", sweep.id[:length], "--json").out)
         assert (shown["id"], shown["state"]) == (sweep.id, "completed")
@@ -272,5 +272,3 @@ class TestResume:
         ran = command("resume", play(store, settings).id)
         assert ran.code == 2
         assert "is completed" in ran.err
-
-

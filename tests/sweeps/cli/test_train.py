@@ -75,7 +75,19 @@ def test_one_tiny_training(
 ) -> None:
     preset = tmp_path / "tiny.yaml"
     preset.write_text(yaml.safe_dump({"name": "tiny", "base": "f3rm_default", "parameters": tiny_parameters}))
-    words = ["train", "--preset", preset, "--scene", tiny_scene, "--steps", 3, "--seed", 5, "--output", tmp_path / "out"]
+    words = [
+        "train",
+        "--preset",
+        preset,
+        "--scene",
+        tiny_scene,
+        "--steps",
+        3,
+        "--seed",
+        5,
+        "--output",
+        tmp_path / "out",
+    ]
     ran = command(*words, "--json")
     assert ran.code == 0, ran.err
     result = json.loads(ran.out)

@@ -1,8 +1,9 @@
-"""Trainers that take no time: a closed form instead of a training, and ways to fail."""
+"""Trainers that take no time: a closed form instead of a training, and every way to fail. Workers import this by name."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,37 +11,88 @@ from pathlib import Path
 from f3rm_core import Diverged, OutOfMemory, Report, TrainResult
 from sweeps.search.trial import TrialJob
 
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f64540"
+    "0000000049454e44ae426082"
+)
+"""A picture of one pixel."""
 
-def psnr(weight: float) -> float:
-    """Falls with the weight."""
-    return 20.0 - weight
 
-
-def gain(weight: float) -> float:
-    """Rises with the weight."""
-    return weight
+def metrics_of(weight: float) -> dict[str, float]:
+    """Two metrics that pull apart, in closed form."""
+    return {"psnr": 20.0 - weight, "feature_gain": weight / 10.0, "train_seconds": 0.01}
 
 
 class Quick:
-    """Does nothing and reports two metrics that pull apart."""
+    """Trains in no time."""
 
     def prepare(self, job: TrialJob) -> None:
         """Nothing."""
 
     def train(self, job: TrialJob, on_report: Callable[[Report], None], resume_from: Path | None) -> TrainResult:
-        """Ten steps that take no time."""
-        weight = float(job.configuration["feat_loss_weight"])
-        metrics = {"psnr": psnr(weight), "feature_gain": gain(weight), "train_seconds": 0.01}
-        self.work(job)
+        """Report once and leave a picture and a checkpoint."""
+        metrics = metrics_of(float(job.configuration["feat_loss_weight"]))
+        self.work(job, on_report)
         on_report(Report(job.steps, job.steps, 0.1, metrics, 0.01))
         picture = job.folder / "panel.png"
         picture.write_bytes(PNG)
-        return TrainResult(metrics, "numba", "cpu", job.threads, job.steps, 0.01, 1000, 0, None, {"panel": picture})
+        job.checkpoint_folder.mkdir(exist_ok=True)
+        checkpoint = job.checkpoint_folder / "step-000000010.ckpt"
+        checkpoint.write_text("weights")
+        return TrainResult(
+            metrics, "numba", "cpu", job.threads, job.steps, 0.01, 1000, 0, checkpoint, {"panel": picture}
+        )
 
-    def work(self, job: TrialJob) -> None:
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
         """Nothing."""
 
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
-)
+class Slow(Quick):
+    """Takes a quarter of a second, and notes each start in a file."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """Note the start, then wait."""
+        with (job.sweep_folder / "starts").open("a") as file:
+            file.write(f"{job.number}\n")
+        time.sleep(0.25)
+
+
+class Endless(Quick):
+    """Never ends by itself."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """Report again and again."""
+        step = 0
+        while True:
+            step += 1
+            on_report(Report(step, 10**9, 0.1, {}, 0.01))
+            time.sleep(0.05)
+
+
+class Troubled(Quick):
+    """Each trial goes wrong in its own way."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """By the trial's number: see test_driver."""
+        before = len(list(job.folder.glob("try-*")))
+        (job.folder / f"try-{before}").touch()
+        if job.number == 1:
+            raise Diverged("loss is nan at step 3")
+        if job.number == 2:
+            raise OutOfMemory("wanted 99 GB")
+        if job.number == 3:
+            raise ValueError("a bug")
+        if job.number == 4 and before == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.number == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Hopeless(Quick):
+    """What all trials need can't be had."""
+
+    def prepare(self, job: TrialJob) -> None:
+        """Fail as missing weights do."""
+        from f3rm_core import WeightsUnavailable
+
+        raise WeightsUnavailable("weights openai of ViT-L-14: can't be reached; give a file as clip_pretrained")

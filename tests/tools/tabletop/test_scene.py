@@ -13,7 +13,7 @@ from PIL import Image
 import f3rm_core
 from tools.tabletop.data import load_shard, render_shard, save_shard
 from tools.tabletop.render import Renderer
-from tools.tabletop.scene import scene_cameras, scene_layout, scene_queries
+from tools.tabletop.scene import load_scene_views, scene_cameras, scene_layout, scene_queries
 
 FOLDER = Path(f3rm_core.__file__).parent / "scenes" / "embedded" / "tabletop"
 
@@ -45,3 +45,11 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert again.kinds == shard.kinds
     assert not list(tmp_path.glob("*.partial"))
     assert int(shard.masks.max()) <= 3 + len(shard.kinds[0])
+
+
+def test_the_scene_is_read_as_views_to_measure_on() -> None:
+    views = load_scene_views(FOLDER)
+    assert views.images.shape == (64, 144, 192, 3)
+    assert views.masks.shape == (64, 144, 192)
+    assert views.kinds[0][0] == ("teapot", "blue")  # the first object, id 4
+    assert len(views.kinds[0]) == 10

@@ -1,0 +1,189 @@
+"""Whole sweeps with a real Ray and real processes; only the training is a closed form."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from fake_trainers import metrics_of
+from optuna.trial import TrialState
+
+from sweeps.errors import LeaseHeld, WrongState
+from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, run_sweep
+from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.settings import Settings
+from sweeps.spec.sweep import SweepSpec
+from sweeps.store.records import SweepRecord
+from sweeps.store.repository import Repository
+
+Drive = Callable[[SweepRecord, str], "subprocess.Popen[str]"]
+MakeSpec = Callable[..., SweepSpec]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 150.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def study_of(settings: Settings, sweep: SweepRecord) -> optuna.Study:
+    return optuna.load_study(study_name=study_name(sweep), storage=open_storage(settings.store_url))
+
+
+def worker_pids(repository: Repository, sweep: SweepRecord) -> set[int | None]:
+    trials = repository.all_trials(sweep.id)
+    return {attempt.pid for trial in trials for attempt in repository.attempts(sweep.id, trial.number)}
+
+
+def test_every_failure_gets_its_reason_and_stops_nothing(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 7}))
+    assert drive(sweep, "Troubled").wait(timeout=280) == COMPLETED
+
+    trials = repository.all_trials(sweep.id)
+    assert [(trial.state, trial.failure_reason) for trial in trials] == [
+        ("completed", None),
+        ("failed", "diverged"),
+        ("failed", "oom"),
+        ("failed", "crashed"),
+        ("completed", None),
+        ("failed", "lost"),
+        ("completed", None),
+    ]
+    assert trials[1].failure_message == "loss is nan at step 3"
+    assert trials[3].failure_message == "ValueError: a bug"
+    assert "fake_trainers.py" in (trials[3].failure_detail or "")
+    assert [attempt.outcome for attempt in repository.attempts(sweep.id, 4)] == ["lost", "completed"]
+    assert [attempt.outcome for attempt in repository.attempts(sweep.id, 5)] == ["lost"] * 3
+    assert all(trial.metrics == {} for trial in trials if trial.state == "failed")
+    ended = repository.get_sweep(sweep.id)
+    assert (ended.state, ended.counts) == ("completed", {"completed": 3, "failed": 4})
+    assert ended.stop_reason == "all 7 trials ended"
+
+    # Optuna's record says the same, with pictures, and what a sampler can learn from is told as PRUNED.
+    study = study_of(settings, sweep)
+    assert [row.state for row in study.trials] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.PRUNED,
+        TrialState.FAIL,
+        TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.COMPLETE,
+    ]
+    assert study.metric_names == ["psnr", "feature_gain"]
+    expected = metrics_of(trials[0].parameters["feat_loss_weight"])
+    assert study.trials[0].values == [expected["psnr"], expected["feature_gain"]]
+    meta = optuna.artifacts.get_all_artifact_meta(study.trials[0], storage=study._storage)
+    assert [item.filename for item in meta] == ["panel.png"]
+    assert (settings.artifacts_dir / meta[0].artifact_id).is_file()
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    assert any(meta[0].artifact_id in str(value) for key, value in attributes.items() if "note" in key)
+    assert any("plot_data" in key for key in attributes)
+
+    # Nothing of Ray is left: no process, no folder.
+    folder = Path((settings.sweep_dir(sweep.id) / "ray-session").read_text())
+    assert not folder.exists()
+    assert not (settings.sweep_dir(sweep.id) / "tune").exists()
+    with pytest.raises(WrongState, match="completed"):
+        run_sweep(sweep.id, settings)
+
+
+def test_a_killed_drivers_sweep_is_completed_by_the_next(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 12}))
+    first = drive(sweep, "Slow")
+    wait_until(lambda: repository.get_sweep(sweep.id).counts.get("completed", 0) >= 3)
+    with pytest.raises(LeaseHeld, match=str(first.pid)):
+        run_sweep(sweep.id, settings)
+    family = psutil.Process(first.pid).children(recursive=True)
+    workers = [process for process in family if process.pid in worker_pids(repository, sweep)]
+    assert workers
+    first.kill()
+    first.wait()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+    before = {trial.number: trial for trial in repository.all_trials(sweep.id)}
+    assert repository.get_sweep(sweep.id).state == "interrupted"
+
+    # What a crash between two writes leaves: a row of Optuna's that nobody knows of.
+    study_of(settings, sweep).ask()
+
+    repository.request_resume(sweep.id)
+    assert drive(sweep, "Slow").wait(timeout=280) == COMPLETED
+    after = repository.all_trials(sweep.id)
+    assert [trial.number for trial in after] == list(range(12))
+    assert {trial.state for trial in after} == {"completed"}
+    for trial in after:
+        assert trial.metrics == metrics_of(trial.parameters["feat_loss_weight"])
+        if trial.number in before:
+            assert trial.configuration == before[trial.number].configuration
+            assert trial.seed == before[trial.number].seed
+    starts = Counter(int(line) for line in (settings.sweep_dir(sweep.id) / "starts").read_text().split())
+    for trial in after:
+        outcomes = [attempt.outcome for attempt in repository.attempts(sweep.id, trial.number)]
+        assert outcomes.count("completed") == 1
+        assert starts[trial.number] <= len(outcomes) == trial.attempts
+        if before.get(trial.number) and before[trial.number].state == "completed":
+            assert outcomes == ["completed"]
+    _, alive = psutil.wait_procs(family, timeout=0)
+    assert alive == []  # the second driver has ended what the first one left
+    rows = study_of(settings, sweep).trials
+    assert sorted(row.user_attrs[NUMBER] for row in rows) == list(range(12))
+    assert {row.state for row in rows} == {TrialState.COMPLETE}
+
+
+def test_a_sweep_is_cancelled_and_resumed_and_stopped_in_good_order(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 3}))
+    driver = drive(sweep, "Endless")
+    wait_until(lambda: any(trial.step > 0 for trial in repository.all_trials(sweep.id)))
+    repository.request_cancel(sweep.id)
+    assert driver.wait(timeout=120) == COMPLETED
+    cancelled = repository.get_sweep(sweep.id)
+    assert cancelled.state == "cancelled"
+    assert set(cancelled.counts) == {"cancelled"}
+    assert "lost" not in {attempt.outcome for attempt in repository.attempts(sweep.id, 0)}
+
+    repository.request_resume(sweep.id)
+    driver = drive(sweep, "Endless")
+    wait_until(lambda: any(trial.state == "running" and trial.step > 0 for trial in repository.all_trials(sweep.id)))
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait(timeout=120) == INTERRUPTED
+    assert repository.get_sweep(sweep.id).state == "interrupted"
+    assert set(repository.get_sweep(sweep.id).counts) == {"queued"}
+
+
+def test_what_all_trials_need_is_missed_before_any_starts(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    assert drive(sweep, "Hopeless").wait(timeout=200) == FAILED
+    failed = repository.get_sweep(sweep.id)
+    assert (failed.state, failed.counts) == ("failed", {})
+    assert failed.error == "weights openai of ViT-L-14: can't be reached; give a file as clip_pretrained"
+
+
+def test_a_sweep_that_can_not_be_driven_fails_with_one_line(
+    settings: Settings, repository: Repository, spec_of: MakeSpec
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(scene="nowhere/at/all"))
+    assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == FAILED
+    assert "nowhere/at/all" in (repository.get_sweep(sweep.id).error or "")
+
+
+def test_more_cpus_than_there_are_is_refused(settings: Settings, repository: Repository, spec_of: MakeSpec) -> None:
+    sweep, _ = repository.create_sweep(spec_of(resources={"cpus_per_trial": 1000}))
+    assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == FAILED
+    assert "resources.cpus_per_trial=1000" in (repository.get_sweep(sweep.id).error or "")
