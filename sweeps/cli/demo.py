@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sweeps.outcome import Outcome
 
 SCENARIO = "balanced"
+PATIENCE_SECONDS = 180.0
 
 
 def demo(
@@ -75,11 +76,8 @@ def _run(settings: Settings, sweep_id: str) -> Outcome:
 
     with open_store(settings) as store:
         try:
-            sweep = watch_sweep(store, sweep_id)
-            if sweep.state == "interrupted":
-                # Whoever killed the driver may resume it from another terminal, as the message says.
-                console().print(f"[yellow]its driver died[/]; go on with: f3rm-sweeps resume {sweep_id}")
-                sweep = watch_sweep(store, sweep_id, wait_if_interrupted=True)
+            # Whoever kills the driver to see what happens may resume the sweep from another terminal.
+            sweep = watch_sweep(store, sweep_id, patience_seconds=PATIENCE_SECONDS)
         except KeyboardInterrupt:
             if store.get_sweep(sweep_id).state not in FINISHED_SWEEP:
                 store.request_cancel(sweep_id)

@@ -30,6 +30,8 @@ from sweeps.store.records import SweepRecord, TrialRecord
 from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sweeps.store.repository import Repository
 
 SweepWords = Annotated[str, typer.Argument(metavar="ID", help="The sweep's id, its beginning, or its name.")]
@@ -197,12 +199,18 @@ def _drive_here(store: Repository, settings: Settings, sweep_id: str, *, as_json
     driver = start_driver(settings, sweep_id)
     if not as_json:
         console().print(f"no service runs: driver started (process {driver.pid}, log {driver_log(settings, sweep_id)})")
-    _watch(store, settings, sweep_id, as_json=as_json, ended=lambda: driver.poll() is not None)
+    _watch(store, settings, sweep_id, as_json=as_json, driver_ended=lambda: driver.poll() is not None)
 
 
-def _watch(store: Repository, settings: Settings, sweep_id: str, *, as_json: bool, ended: object = None) -> None:
-    alive = ended if callable(ended) else None
-    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=alive)
+def _watch(
+    store: Repository,
+    settings: Settings,
+    sweep_id: str,
+    *,
+    as_json: bool,
+    driver_ended: Callable[[], bool] | None = None,
+) -> None:
+    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended)
     if as_json:
         print_json(sweep_view(record))
     if record.state == "completed":

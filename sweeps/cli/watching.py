@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,7 +33,7 @@ def watch_sweep(
     *,
     quiet: bool = False,
     driver_ended: Callable[[], bool] | None = None,
-    wait_if_interrupted: bool = False,
+    patience_seconds: float = 0.0,
 ) -> SweepRecord:
     """Show a sweep's progress until it ends, and return it.
 
@@ -43,15 +43,20 @@ def watch_sweep(
         quiet: show nothing.
         driver_ended: whether the driver that the caller started has ended; watching then ends too, in whatever
             state the sweep is.
-        wait_if_interrupted: go on watching a sweep whose driver died, until someone resumes it.
+        patience_seconds: how long to wait for someone to resume a sweep whose driver died.
     """
-    last = FINISHED_SWEEP if wait_if_interrupted else FINISHED_SWEEP | {"interrupted"}
+    interrupted_at: float | None = None
     with _display(quiet) as display:
         while True:
             ended = driver_ended is not None and driver_ended()
             sweep = store.get_sweep(sweep_id)
             display.update(sweep, store.all_trials(sweep_id))
-            if sweep.state in last or ended:
+            if sweep.state != "interrupted":
+                interrupted_at = None
+            elif interrupted_at is None:
+                interrupted_at = time.monotonic()
+            impatient = interrupted_at is not None and time.monotonic() - interrupted_at >= patience_seconds
+            if sweep.state in FINISHED_SWEEP or impatient or ended:
                 return sweep
             time.sleep(POLL_SECONDS)
 
@@ -59,8 +64,7 @@ def watch_sweep(
 @contextmanager
 def _display(quiet: bool) -> Iterator[_Display]:
     if quiet:
-        with nullcontext(_Quiet()) as silent:
-            yield silent
+        yield _Quiet()
     elif console().is_terminal:
         from rich.live import Live
 
@@ -156,6 +160,8 @@ def headline(sweep: SweepRecord, trials: list[TrialRecord]) -> str:
         words.append(duration(((sweep.finished_at or datetime.now(UTC)) - sweep.started_at).total_seconds()))
     if sweep.state == "running" and not trials:
         words.append("starting Ray, reading the scene and its features")
+    if sweep.state == "interrupted":
+        words.append(f"its driver died; f3rm-sweeps resume {sweep.id} goes on with it")
     if sweep.cancel_requested and sweep.state not in FINISHED_SWEEP:
         words.append("cancelling")
     return "  ".join(words)

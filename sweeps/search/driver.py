@@ -155,9 +155,12 @@ class _Drive:
         log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
 
         set_environment(self.settings, self.held.sweep_id)
+        import optuna
+
         from sweeps.search.cluster import ray_cluster
         from sweeps.search.study import Study, open_storage
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = Study(open_storage(self.settings.store_url), sweep, plan, self.settings.artifacts_dir)
         for number, row in study.reconcile(self.held.trials(), self.folder).items():
             self.held.set_optuna_trial(number, row)

@@ -103,7 +103,7 @@ class Study:
         self.study.sampler = make_sampler(
             spec.search, number=number, planned=spec.budget.trials, conditional=conditional
         )
-        left_over = self._left_over()
+        left_over = self._left_over(number)
         # Where a driver died between asking and writing its own row, its proposal is still the next one.
         trial = self.study.ask() if left_over is None else optuna.Trial(self.study, left_over)
         sampled = suggest(trial, spec.space, self._plan.fixed)
@@ -181,10 +181,10 @@ class Study:
             warnings.simplefilter("ignore", ExperimentalWarning)
             save_plotly_graph_object(self.study, figure, graph_object_id=name)
 
-    def _left_over(self) -> int | None:
-        """Id of an open row that no trial of ours has claimed."""
+    def _left_over(self, number: int) -> int | None:
+        """Id of an open row that belongs to no trial of ours: without a number, or with that of the trial to come."""
         for row in reversed(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
-            if NUMBER not in row.user_attrs:
+            if row.user_attrs.get(NUMBER) in (None, number):
                 return row._trial_id
         return None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,12 @@ import yaml
 
 from f3rm_core import UsageError
 from sweeps.cli.client import Client, NoService
+from sweeps.cli.watching import watch_sweep
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
+from sweeps.store.driving import DrivenSweep
+from sweeps.store.processes import this_process
+from sweeps.store.records import Process
 from sweeps.store.repository import Repository
 from tests.played import SPEC, play
 from tests.sweeps.cli.conftest import Command
@@ -110,6 +116,40 @@ class TestWatch:
         ran = command("watch", sweep.id)
         assert ran.code == 1
         assert "disk full" in ran.err
+
+
+class TestInterrupted:
+    """A sweep whose driver is dead: the process that held it has ended."""
+
+    @pytest.fixture
+    def sweep_id(self, store: Repository) -> str:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        dead = Process(machine=this_process().machine, pid=ended.pid, started=0.0)
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        DrivenSweep.acquire(store.database, sweep.id, dead, lease_seconds=60.0, max_attempts=3)
+        return sweep.id
+
+    def test_watching_ends_and_says_how_to_go_on(self, command: Command, sweep_id: str) -> None:
+        ran = command("watch", sweep_id)
+        assert ran.code == 1
+        assert f"f3rm-sweeps resume {sweep_id}" in ran.err
+
+    def test_patience_waits_for_someone_to_resume_it(
+        self, store: Repository, sweep_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked = []
+
+        def other_terminal(_: float) -> None:
+            looked.append(store.get_sweep(sweep_id).state)
+            if len(looked) == 2:
+                store.request_resume(sweep_id)
+            if len(looked) == 3:
+                store.request_cancel(sweep_id)  # an end, so that watching ends
+
+        monkeypatch.setattr("sweeps.cli.watching.time.sleep", other_terminal)
+        assert watch_sweep(store, sweep_id, quiet=True, patience_seconds=60.0).state == "cancelled"
+        assert looked == ["interrupted", "interrupted", "queued"]
 
 
 @dataclass

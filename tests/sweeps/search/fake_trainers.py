@@ -1,4 +1,4 @@
-"""Trainers that take no time: a closed form instead of a training, and every way to fail. Workers import this by name."""
+"""Trainers that take no time: a closed form instead of a training, and every way to fail. Workers import it by name."""
 
 from __future__ import annotations
 

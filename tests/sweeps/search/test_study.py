@@ -1,0 +1,231 @@
+"""Optuna's study and our tables: asked, told, and brought in step after any crash. No Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweeps.search.study import NUMBER, Study, open_storage, study_name
+from sweeps.settings import Settings
+from sweeps.spec.sweep import Plan, SweepSpec, check_spec
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.driving import DrivenSweep
+from sweeps.store.processes import this_process
+from sweeps.store.records import Completed, Failed, SweepRecord, TrialRecord
+from sweeps.store.repository import Repository
+
+MakeSpec = Callable[..., SweepSpec]
+
+
+@dataclass
+class House:
+    """A sweep under a lease with its study."""
+
+    settings: Settings
+    repository: Repository
+    sweep: SweepRecord
+    plan: Plan
+    held: DrivenSweep
+    study: Study
+
+    def again(self) -> Study:
+        """The study as a restarted driver opens it."""
+        self.study = Study(open_storage(self.settings.store_url), self.sweep, self.plan, self.settings.artifacts_dir)
+        changed = self.study.reconcile(self.held.trials(), self.settings.sweep_dir(self.sweep.id))
+        for number, row in changed.items():
+            self.held.set_optuna_trial(number, row)
+        return self.study
+
+    def propose(self) -> TrialRecord:
+        """What the searcher does before a launch."""
+        number = len(self.held.trials())
+        row, sampled = self.study.ask(number)
+        configuration = self.plan.configuration(sampled, number)
+        return self.held.add_trial(
+            number, parameters=sampled, configuration=configuration, optuna_trial=row, total_steps=10
+        )
+
+    def end(self, number: int, end: Completed | Failed, *, tell: bool = True) -> TrialRecord:
+        """What worker and searcher do at a trial's end."""
+        token = self.held.start_attempt(number).token
+        AttemptStore(self.repository.database).finish(token, end)
+        if tell:
+            self.study.tell(self.held.trial(number), self.settings.sweep_dir(self.sweep.id))
+        return self.held.trial(number)
+
+    def rows(self) -> list[Any]:
+        """The study's rows, as anybody reads them."""
+        storage = open_storage(self.settings.store_url)
+        return optuna.load_study(study_name=study_name(self.sweep), storage=storage).trials
+
+
+def good(psnr: float = 20.0, gain: float = 0.5) -> Completed:
+    return Completed({"psnr": psnr, "feature_gain": gain}, "numba", "cpu", 1, 10, 1.0)
+
+
+@pytest.fixture
+def make_house(settings: Settings, repository: Repository, spec_of: MakeSpec) -> Callable[..., House]:
+    def make(**parts: Any) -> House:
+        spec = spec_of(**parts)
+        sweep, _ = repository.create_sweep(spec)
+        held = DrivenSweep.acquire(repository.database, sweep.id, this_process(), lease_seconds=60, max_attempts=3)
+        plan = check_spec(spec)
+        study = Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir)
+        return House(settings, repository, sweep, plan, held, study)
+
+    return make
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House]) -> House:
+    return make_house()
+
+
+def test_a_completed_trial_is_told_once(house: House) -> None:
+    house.propose()
+    trial = house.end(0, good())
+    house.study.tell(trial, house.settings.sweep_dir(house.sweep.id))
+    house.again()
+    (row,) = house.rows()
+    assert (row.state, row.values, row.user_attrs[NUMBER]) == (TrialState.COMPLETE, [20.0, 0.5], 0)
+    assert row.user_attrs["seed"] == trial.seed
+    assert row.params == trial.parameters
+
+
+def test_an_end_that_was_not_told_is_told_at_the_next_start(house: House) -> None:
+    house.propose()
+    house.end(0, good(), tell=False)
+    house.propose()
+    house.end(1, Failed("oom", "out of memory"), tell=False)
+    house.again()
+    assert [row.state for row in house.rows()] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert house.rows()[1].user_attrs["failure_reason"] == "oom"
+
+
+def test_a_study_that_is_gone_is_made_again_from_our_tables(house: House) -> None:
+    house.propose()
+    house.end(0, good(21.0))
+    house.propose()
+    optuna.delete_study(study_name=study_name(house.sweep), storage=open_storage(house.settings.store_url))
+    house.again()
+    rows = house.rows()
+    assert [row.state for row in rows] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert rows[0].values == [21.0, 0.5]
+    assert [row.params for row in rows] == [trial.parameters for trial in house.held.trials()]
+    house.end(1, good(22.0))
+    assert house.rows()[1].values == [22.0, 0.5]
+
+
+def test_a_proposal_that_was_not_written_is_the_next_one(house: House) -> None:
+    house.propose()
+    asked = house.study.study.ask()  # and the driver dies
+    asked.suggest_float("feat_loss_weight", 1e-3, 10.0, log=True)
+    house.again()
+    trial = house.propose()
+    assert trial.number == 1
+    assert trial.parameters == asked.params
+    assert [row.user_attrs[NUMBER] for row in house.rows()] == [0, 1]
+
+
+def test_a_proposal_with_its_number_but_no_row_of_ours_is_not_left_running(house: House) -> None:
+    house.propose()
+    house.study.ask(1)  # and the driver dies before it writes trial 1
+    house.again()
+    house.propose()
+    house.end(0, good())
+    house.end(1, good())
+    assert not [row for row in house.rows() if row.state == TrialState.RUNNING]
+    assert sorted(row.user_attrs[NUMBER] for row in house.rows() if row.state == TrialState.COMPLETE) == [0, 1]
+
+
+def test_strays_are_failed(house: House) -> None:
+    house.propose()
+    for _ in range(3):
+        house.study.study.ask()
+    house.again()
+    house.propose()
+    states = [row.state for row in house.rows()]
+    assert states.count(TrialState.RUNNING) == 2
+    assert states.count(TrialState.FAIL) == 2
+
+
+def test_a_trial_that_is_tried_again_gets_a_new_row(house: House) -> None:
+    house.propose()
+    house.end(0, Failed("crashed", "a bug"))
+    house.held.finish("failed", stop_reason="all ended")
+    house.repository.request_resume(house.sweep.id)
+    database = house.repository.database
+    house.held = DrivenSweep.acquire(database, house.sweep.id, this_process(), lease_seconds=60, max_attempts=3)
+    house.again()
+    house.end(0, good(23.0))
+    rows = house.rows()
+    assert [row.state for row in rows] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert rows[1].values == [23.0, 0.5]
+    assert house.held.trial(0).optuna_trial == 1
+
+
+def test_proposals_depend_on_what_is_known_and_not_on_restarts(make_house: Callable[..., House]) -> None:
+    through = make_house(budget={"trials": 12})
+    broken = make_house(budget={"trials": 12})
+    for number in range(12):
+        for house in (through, broken):
+            weight = house.propose().parameters["feat_loss_weight"]
+            house.end(number, good(20.0 - weight, weight))
+        broken.again()
+    values = [[trial.parameters for trial in house.held.trials()] for house in (through, broken)]
+    assert values[0] == values[1]
+    assert len({item["feat_loss_weight"] for item in values[0]}) == 12
+
+
+@pytest.mark.parametrize("reason", ["diverged", "oom", "crashed"])
+def test_sampling_goes_on_among_failures(make_house: Callable[..., House], reason: str) -> None:
+    house = make_house(budget={"trials": 12})
+    for number in range(12):
+        house.propose()
+        house.end(number, good(20.0 + number, 0.1) if number == 0 else Failed(reason, "no"))
+    assert len(house.held.trials()) == 12
+
+
+def test_a_diverging_region_is_avoided(make_house: Callable[..., House]) -> None:
+    house = make_house(budget={"trials": 40})
+    for number in range(40):
+        weight = house.propose().parameters["feat_loss_weight"]
+        house.end(number, Failed("diverged", "nan") if weight > 0.1 else good(20.0 - weight, weight))
+    above = [trial.parameters["feat_loss_weight"] > 0.1 for trial in house.held.trials()]
+    # Half of the logarithmic range diverges: random sampling would go there in half of the trials.
+    assert sum(above[20:]) <= 6
+
+
+def test_conditions_and_lists_reach_optuna(make_house: Callable[..., House]) -> None:
+    space = {
+        "feat_pe_n_freq": {"type": "int", "low": 2, "high": 8, "when": {"feat_use_pe": True}},
+        "feat_use_pe": {"type": "categorical", "choices": [True, False]},
+        "num_proposal_samples_per_ray": {"type": "categorical", "choices": [[64, 32], [32, 16]]},
+        "lr": {"type": "float", "low": 0.01, "high": 0.05, "step": 0.01},
+    }
+    house = make_house(space=space, budget={"trials": 16}, search={"seed": 1})
+    for number in range(16):
+        trial = house.propose()
+        assert ("feat_pe_n_freq" in trial.parameters) == trial.parameters["feat_use_pe"]
+        assert trial.parameters["num_proposal_samples_per_ray"] in ([64, 32], [32, 16])
+        assert round(trial.parameters["lr"] * 100, 6) in (1, 2, 3, 4, 5)
+        if not trial.parameters["feat_use_pe"]:
+            assert trial.configuration["feat_pe_n_freq"] == 6  # the base's
+        house.end(number, good(20.0 + trial.parameters["lr"], 0.5))
+    assert {trial.parameters["feat_use_pe"] for trial in house.held.trials()} == {True, False}
+    optuna.delete_study(study_name=study_name(house.sweep), storage=open_storage(house.settings.store_url))
+    before = [trial.parameters for trial in house.held.trials()]
+    house.again()
+    assert [row.params["num_proposal_samples_per_ray"] for row in house.rows()] == [
+        str(parameters["num_proposal_samples_per_ray"]) for parameters in before
+    ]
+
+
+def test_random_sampling_is_random(make_house: Callable[..., House]) -> None:
+    house = make_house(search={"sampler": "random", "seed": 5}, budget={"trials": 6})
+    assert len({house.propose().parameters["feat_loss_weight"] for _ in range(6)}) == 6
