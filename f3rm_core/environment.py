@@ -16,17 +16,16 @@ def describe_environment() -> dict[str, Any]:
 
     from f3rm_core.encodings.base import resolve_backend
     from f3rm_core.errors import F3RMError
-    from f3rm_core.features import FeatureSettings, default_cache_dir, ensure_weights
+    from f3rm_core.features import FeatureSettings, default_cache_dir, look_for_weights
     from f3rm_core.scenes.load import embedded_scenes
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def weights(settings: FeatureSettings) -> str:
         try:
-            ensure_weights(settings)
+            return look_for_weights(settings)
         except F3RMError as error:
             return str(error)
-        return "ready"
 
     return {
         "device": device,

@@ -12,6 +12,7 @@ from f3rm_core.features.extractor import (
     LanguageFeatureExtractor,
     build_extractor,
     ensure_weights,
+    look_for_weights,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "default_cache_dir",
     "ensure_weights",
     "features_of",
+    "look_for_weights",
 ]

@@ -163,6 +163,15 @@ def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> 
     _clip_module().find_weights(settings, cache_dir).fetch()
 
 
+def look_for_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> str:
+    """Where the weights stand, in words, for people; downloads nothing.
+
+    Raises:
+        InvalidParameter, WeightsUnavailable: as in `ensure_weights`.
+    """
+    return _clip_module().find_weights(settings, cache_dir).look()  # type: ignore[no-any-return]
+
+
 def _clip_module() -> ModuleType:
     """Imports torch and open_clip, whose use of torch.jit would warn users of what they can't mend."""
     with warnings.catch_warnings():

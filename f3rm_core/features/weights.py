@@ -86,7 +86,17 @@ class ClipWeights:
             )
         return file
 
-    def _download(self) -> Path:
+    def look(self) -> str:
+        """Where the weights stand, in words; nothing is downloaded.
+
+        Raises:
+            WeightsUnavailable: they are not on this machine and the hub can't be reached.
+        """
+        if self.file or _from_hub_cache(self.hub_entry):
+            return "ready"
+        return f"not on this machine; {self._reachable_address()} has them, and the first use downloads them"
+
+    def _reachable_address(self) -> str:
         address = _address(self.hub_entry)
         if not _reachable(address):
             raise WeightsUnavailable(
@@ -94,6 +104,10 @@ class ClipWeights:
                 f"{address} can't be reached; download them on a machine with network and set "
                 f"clip_pretrained to the file, {_INSTEAD}"
             )
+        return address
+
+    def _download(self) -> Path:
+        address = self._reachable_address()
         try:
             return Path(download_pretrained(dict(self.hub_entry)))
         except Exception as error:  # whatever the hub's client raises: it changes from version to version
