@@ -2,8 +2,8 @@
 
     python -m benchmarks.feature_loss_weight --scene embedded:tabletop --preset demo_cpu --seeds 3 --out runs.jsonl
 
-Each run is appended to --out as one JSON line when it ends, and runs that are there already are not trained again, so an
-interrupted benchmark goes on. Prints a table: mean and spread (sample standard deviation) over seeds.
+Each run is appended to --out as one JSON line when it ends, and runs that are there already are not trained again,
+so an interrupted benchmark goes on. Prints a table: mean and spread (sample standard deviation) over seeds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> None:
             done[weight, seed] = run
             with arguments.out.open("a") as stream:
                 stream.write(json.dumps(run) + "\n")
-    print(f"{scene.location}, {arguments.preset} {' '.join(arguments.assigned)}, {arguments.seeds} seeds: mean (spread)")
+    print(
+        f"{scene.location}, {arguments.preset} {' '.join(arguments.assigned)}, {arguments.seeds} seeds: mean (spread)"
+    )
     print("| feat_loss_weight | " + " | ".join(METRICS) + " |")
     print("|---|" + "---|" * len(METRICS))
     for weight in arguments.weights:

@@ -64,7 +64,7 @@ class _Encode(torch.autograd.Function):
     ) -> Tensor:  # [points, levels * features]
         encoded = torch.empty(positions.shape[0], grid.output_dim)
         kernel = kernels_for(grid.spec.features_per_level).forward
-        _launch(kernel, _flat(positions), _flat(params), grid.levels, _flat(encoded))
+        launch(kernel, _flat(positions), _flat(params), grid.levels, _flat(encoded))
         ctx.grid = grid
         ctx.save_for_backward(positions)  # and no parameters: the output is linear in them
         return encoded
@@ -77,7 +77,7 @@ class _Encode(torch.autograd.Function):
         grad_params = grid.gradient_buffer.take(grid.spec.num_parameters)
         kernel = kernels_for(grid.spec.features_per_level).backward_table
         threads = _num_threads()
-        _launch(kernel, _flat(positions), _flat(grad_encoded), grid.levels, threads, _flat(grad_params))
+        launch(kernel, _flat(positions), _flat(grad_encoded), grid.levels, threads, _flat(grad_params))
         return None, grad_params, None
 
 
@@ -108,7 +108,7 @@ class _FollowPositions(torch.autograd.Function):
         grad_positions = torch.empty_like(positions)
         kernel = kernels_for(grid.spec.features_per_level).backward_positions
         upstream = _flat(grad_encoded)
-        _launch(kernel, _flat(positions), _flat(params), upstream, grid.levels, _flat(grad_positions))
+        launch(kernel, _flat(positions), _flat(params), upstream, grid.levels, _flat(grad_positions))
         return grad_encoded, grad_positions, None, None
 
 
@@ -146,7 +146,7 @@ def _num_threads() -> int:
     return min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
 
 
-def _launch(kernel: Any, *arguments: Any) -> None:
+def launch(kernel: Any, *arguments: Any) -> None:
     threads = torch.get_num_threads()
     try:
         with _LAUNCH_LOCK:

@@ -169,7 +169,7 @@ class FeatureFieldModel(NerfactoModel):
     def get_loss_dict(
         self, outputs: dict[str, Any], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Each loss, weighted. `batch`: "image" [rays, 3] and, where features are trained, "feature" [rays, channels]."""
+        """Each loss, weighted. `batch`: "image" [rays, 3]; "feature" [rays, channels] where features are trained."""
         config = self.config
         losses = {"rgb_loss": nn.functional.mse_loss(outputs["rgb"], batch["image"][..., :3].to(self.device))}
         if "feature" in batch:

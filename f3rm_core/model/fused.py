@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from f3rm_core.encodings.numba_cpu import _launch as launch
+from f3rm_core.encodings.numba_cpu import launch
 from f3rm_core.model import fused_kernels as kernels
 from f3rm_core.model import position_encoding, rendering
 from f3rm_core.model.sampling import HISTOGRAM_PADDING, Intervals, Spacing

@@ -186,9 +186,7 @@ class _Run:
     def check_finite(self) -> None:
         loss = self.loss.item()
         if not math.isfinite(loss):
-            raise Diverged(
-                f"loss is {loss} at step {self.step}: the training diverged; lower lr or the loss weights"
-            )
+            raise Diverged(f"loss is {loss} at step {self.step}: the training diverged; lower lr or the loss weights")
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -227,7 +225,9 @@ class _Run:
         from f3rm_core.config import read_place
 
         deciding = [one for one in PARAMETERS.values() if one.changes_result and one.name != "max_num_iterations"]
-        values = {place: read_place(self.config, place) for one in deciding for place in one.places if self._used(place)}
+        values = {
+            place: read_place(self.config, place) for one in deciding for place in one.places if self._used(place)
+        }
         return {"scene images": list(self.scene.images), **values}
 
     def _used(self, place: str) -> bool:

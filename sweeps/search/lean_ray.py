@@ -42,7 +42,8 @@ def lean_ray() -> Iterator[None]:
     def start_raylet_at_once(self: Any, *given: Any, **named: Any) -> Any:
         # The raylet is told this port by a file alone, which its agent writes when it is up at last.
         port = self.dashboard_agent_listen_port
-        _raylet.persist_port(self._session_dir, self._node_id, _raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME, port)
+        name = _raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME  # type: ignore[attr-defined]
+        _raylet.persist_port(self._session_dir, self._node_id, name, port)  # type: ignore[attr-defined]
         return start_raylet(self, *given, **named)
 
     with ExitStack() as stack:

@@ -80,13 +80,13 @@ def test_positions_alone_do_not_cost_the_parameters_gradient(
     grid: NumbaGridEncoding, positions: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched = []
-    launch = numba_cpu._launch
+    launch = numba_cpu.launch
 
     def spy(kernel: object, *arguments: object) -> None:
         launched.append(kernel)
         launch(kernel, *arguments)
 
-    monkeypatch.setattr(numba_cpu, "_launch", spy)
+    monkeypatch.setattr(numba_cpu, "launch", spy)
     torch.autograd.grad(grid(positions.requires_grad_()).sum(), positions)
     assert launched == [kernels_for(2).forward, kernels_for(2).backward_positions]
 

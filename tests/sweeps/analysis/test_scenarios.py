@@ -22,7 +22,8 @@ def test_balanced_has_the_largest_minimum() -> None:
     assert winner.scores == pytest.approx({"psnr": 0.5, "feature_gain": 0.75})
     assert winner.reason == (
         "Trial 1 (psnr 22 dB, feature_gain 0.5): of 4 points on the front its weakest objective, psnr, is the "
-        "least weak, at 50% of the way from the worst to the best on the front (psnr 20 dB to 24 dB; feature_gain 0.2 to 0.6)."
+        "least weak, at 50% of the way from the worst to the best on the front "
+        "(psnr 20 dB to 24 dB; feature_gain 0.2 to 0.6)."
     )
 
 

@@ -139,8 +139,8 @@ def test_a_killed_drivers_sweep_is_completed_by_the_next(
     _, alive = psutil.wait_procs(family, timeout=0)
     assert alive == []  # the second driver has ended what the first one left
     rows = study_of(settings, sweep).trials
-    assert sorted(row.user_attrs[NUMBER] for row in rows) == list(range(12))
-    assert {row.state for row in rows} == {TrialState.COMPLETE}
+    assert sorted(row.user_attrs[NUMBER] for row in rows if row.state == TrialState.COMPLETE) == list(range(12))
+    assert {row.state for row in rows} <= {TrialState.COMPLETE, TrialState.FAIL}  # the stray row may have been failed
 
 
 def test_a_sweep_is_cancelled_and_resumed_and_stopped_in_good_order(

@@ -1,0 +1,145 @@
+"""Which trial is launched when, and what Ray Tune gets to keep. No Ray cluster."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_trainers import metrics_of
+from ray import cloudpickle
+from ray.tune.search import Searcher
+
+from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
+from sweeps.search.study import Study, open_storage
+from sweeps.settings import Settings
+from sweeps.spec.sweep import SweepSpec, check_spec
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.driving import DrivenSweep
+from sweeps.store.processes import this_process
+from sweeps.store.records import Completed, TrialRecord
+from sweeps.store.repository import Repository
+
+
+class Desk:
+    """A searcher over a store, and workers played by hand."""
+
+    def __init__(self, repository: Repository, settings: Settings, spec: SweepSpec) -> None:
+        sweep, _ = repository.create_sweep(spec)
+        plan = check_spec(spec)
+        self.repository, self.id, self.open = repository, sweep.id, True
+        self.held = DrivenSweep.acquire(repository.database, sweep.id, this_process(), lease_seconds=60, max_attempts=2)
+        self.ended: list[TrialRecord] = []
+        self.cancellations = 0
+        self.searcher = SweepSearcher(
+            self.held,
+            Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir),
+            plan,
+            concurrent=2,
+            sweep_folder=settings.sweep_dir(sweep.id),
+            trainer="none:None",
+            may_start=lambda: self.open,
+            on_end=self.ended.append,
+            on_cancelled=self._cancel,
+        )
+
+    def _cancel(self) -> None:
+        self.cancellations += 1
+
+    def finish(self, trial_id: str, config: Any) -> None:
+        """The worker's end, and Ray Tune's word about it."""
+        end = Completed(metrics_of(1.0), "numba", "cpu", 1, 10, 1.0)
+        AttemptStore(self.repository.database).finish(config["job"].token, end)
+        self.searcher.on_trial_complete(trial_id, {"outcome": "completed"})
+
+
+@pytest.fixture
+def make_desk(repository: Repository, settings: Settings, spec_of: Callable[..., SweepSpec]) -> Callable[..., Desk]:
+    return lambda **parts: Desk(repository, settings, spec_of(**parts))
+
+
+def test_trials_are_written_before_they_are_handed_out_and_never_more_than_fit(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(budget={"trials": 3})
+    first, second = desk.searcher.suggest("a"), desk.searcher.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert desk.searcher.suggest("c") is None
+    trials = desk.repository.all_trials(desk.id)
+    assert [trial.state for trial in trials] == ["running", "running"]
+    assert first["job"].configuration == trials[0].configuration
+    desk.finish("a", first)
+    third = desk.searcher.suggest("c")
+    assert isinstance(third, dict)
+    assert third["job"].number == 2
+    assert desk.searcher.suggest("d") is None  # what runs may be lost and come back
+    desk.finish("b", second)
+    desk.finish("c", third)
+    assert desk.searcher.suggest("d") == Searcher.FINISHED
+    assert [trial.number for trial in desk.ended] == [0, 1, 2]
+
+
+def test_a_lost_trial_is_handed_out_again_and_fails_in_the_end(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(budget={"trials": 1})
+    first = desk.searcher.suggest("a")
+    desk.searcher.on_trial_complete("a", error=True)
+    desk.searcher.on_actor_error("a", RuntimeError("the actor died"))
+    second = desk.searcher.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert second["job"].number == 0
+    assert second["job"].token != first["job"].token
+    assert second["job"].configuration == first["job"].configuration
+    desk.searcher.on_trial_complete("b", error=True)
+    desk.searcher.on_actor_error("b", None)
+    assert desk.searcher.suggest("c") == Searcher.FINISHED
+    assert [(trial.state, trial.failure_reason) for trial in desk.ended] == [("failed", "lost")]
+
+
+def test_rays_out_of_memory_is_not_tried_again(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(budget={"trials": 1})
+    desk.searcher.suggest("a")
+    error = type("OutOfMemoryError", (Exception,), {})("node was running low")
+    desk.searcher.on_actor_error("a", error)
+    assert [(trial.state, trial.failure_reason) for trial in desk.ended] == [("failed", "oom")]
+
+
+def test_values_that_do_not_go_together_fail_without_a_launch(make_desk: Callable[..., Desk]) -> None:
+    space = {
+        "max_res": {"type": "categorical", "choices": [64]},
+        "base_res": {"type": "categorical", "choices": [128]},
+    }
+    desk = make_desk(space=space, budget={"trials": 3})
+    assert desk.searcher.suggest("a") == Searcher.FINISHED
+    assert [(trial.failure_reason, trial.attempts) for trial in desk.ended] == [("invalid", 0)] * 3
+    assert "max_res=64: must be at least base_res (128)" in (desk.ended[0].failure_message or "")
+
+
+def test_nothing_starts_once_the_budget_is_spent(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk()
+    first = desk.searcher.suggest("a")
+    desk.open = False
+    assert desk.searcher.suggest("b") is None
+    desk.finish("a", first)
+    assert desk.searcher.suggest("b") == Searcher.FINISHED
+    assert len(desk.repository.all_trials(desk.id)) == 1
+
+
+def test_a_worker_that_knows_of_a_cancellation_first_is_believed(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk()
+    desk.searcher.suggest("a")
+    desk.searcher.on_trial_complete("a", {"outcome": "cancelled"})
+    assert desk.cancellations == 1
+    assert [attempt.outcome for attempt in desk.repository.attempts(desk.id, 0)] == ["running"]
+
+
+def test_ray_tune_gets_no_copy_and_no_password(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
+    searcher = make_desk().searcher
+    for ours in (searcher, ActorErrors(searcher), StopWhen(lambda: False)):
+        assert copy.deepcopy(ours) is ours
+        assert b"sqlite" not in cloudpickle.dumps(ours)
+    folder = tmp_path / "tune"
+    folder.mkdir()
+    searcher.save_to_dir(str(folder), "session")
+    assert list(folder.iterdir()) == []
