@@ -169,7 +169,7 @@ def look_for_weights(settings: FeatureSettings, cache_dir: Path | None = None) -
     Raises:
         InvalidParameter, WeightsUnavailable: as in `ensure_weights`.
     """
-    return _clip_module().find_weights(settings, cache_dir).look()  # type: ignore[no-any-return]
+    return _clip_module().find_weights(settings, cache_dir).look()
 
 
 def _clip_module() -> ModuleType:
