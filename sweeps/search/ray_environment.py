@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 
 import psutil
 
@@ -41,12 +42,15 @@ def end_leftovers(sweep_id: str) -> int:
     """Kill what a killed driver of this sweep left running on this machine. Call it under the sweep's lease and before
     `set_environment`. Returns how many were killed."""
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    killed = 0
+    leftovers: set[psutil.Process] = set()
     for process in psutil.process_iter():
         try:
             if process.pid not in mine and process.environ().get(_MARK) == sweep_id:
-                process.kill()
-                killed += 1
+                # Ray's agents write their title over their environment: they are found through their parent.
+                leftovers |= {process, *process.children(recursive=True)}
         except psutil.Error:  # gone meanwhile, or another user's
             continue
-    return killed
+    for process in leftovers:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return len(leftovers)
