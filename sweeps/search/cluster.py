@@ -16,7 +16,7 @@ import ray
 from f3rm_core import F3RMError
 from sweeps.errors import InvalidSpec, Issue
 from sweeps.search.lean_ray import lean_ray
-from sweeps.search.ray_environment import QUIET
+from sweeps.search.ray_environment import QUIET, end_users_of
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Resources
 
@@ -122,6 +122,7 @@ def _session_folder(sweep_folder: Path) -> Path:
     if note.is_file():
         left = Path(note.read_text().strip())
         if left.name.startswith("f3rm-"):
+            end_users_of(left)
             shutil.rmtree(left, ignore_errors=True)
     places = [place for place in (tempfile.gettempdir(), "/tmp") if len(place) + 16 <= _SOCKET_PATH_LIMIT]
     folder = Path(tempfile.mkdtemp(prefix="f3rm-", dir=next((p for p in places if os.access(p, os.W_OK)), None)))

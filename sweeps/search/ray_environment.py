@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -42,15 +42,26 @@ def end_leftovers(sweep_id: str) -> int:
     """Kill what a killed driver of this sweep left running on this machine. Call it under the sweep's lease and before
     `set_environment`. Returns how many were killed."""
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    leftovers: set[psutil.Process] = set()
+    killed = 0
     for process in psutil.process_iter():
         try:
             if process.pid not in mine and process.environ().get(_MARK) == sweep_id:
-                # Ray's agents write their title over their environment: they are found through their parent.
-                leftovers |= {process, *process.children(recursive=True)}
+                process.kill()
+                killed += 1
         except psutil.Error:  # gone meanwhile, or another user's
             continue
-    for process in leftovers:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    return len(leftovers)
+    return killed
+
+
+def end_users_of(folder: Path) -> None:
+    """Kill what has files open in the session folder of a Ray that is gone.
+
+    Its agents are not found by their environment, which they write their title over; they outlive their raylet for a
+    minute or so.
+    """
+    for process in psutil.process_iter():
+        try:
+            if any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+                process.kill()
+        except psutil.Error:  # gone meanwhile, or another user's
+            continue
