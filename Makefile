@@ -17,7 +17,7 @@ test-gpu: .venv/dev.stamp
 	$(BIN)/pytest -m gpu
 
 bench: .venv/dev.stamp
-	$(BIN)/python -m benchmarks.encodings
+	$(BIN)/python -m benchmarks
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

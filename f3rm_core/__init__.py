@@ -27,15 +27,19 @@ if TYPE_CHECKING:
     from f3rm_core.errors import UnknownWords as UnknownWords
     from f3rm_core.errors import UsageError as UsageError
     from f3rm_core.errors import WeightsUnavailable as WeightsUnavailable
+    from f3rm_core.features.settings import check_weight_file as check_weight_file
+    from f3rm_core.features.settings import names_weight_file as names_weight_file
+    from f3rm_core.files import write_whole as write_whole
     from f3rm_core.metrics import METRICS as METRICS
     from f3rm_core.metrics import Metric as Metric
     from f3rm_core.parameters import PARAMETERS as PARAMETERS
     from f3rm_core.parameters import Parameter as Parameter
     from f3rm_core.parameters import check_parameters as check_parameters
-    from f3rm_core.scenes.features import ensure_features as ensure_features
     from f3rm_core.scenes.load import Scene as Scene
     from f3rm_core.scenes.load import embedded_scenes as embedded_scenes
     from f3rm_core.scenes.load import load_scene as load_scene
+    from f3rm_core.scenes.prepare import prepare_scene as prepare_scene
+    from f3rm_core.training.result import TABLE_OPTIMIZER as TABLE_OPTIMIZER
     from f3rm_core.training.result import Report as Report
     from f3rm_core.training.result import TrainResult as TrainResult
     from f3rm_core.training.trainer import train as train
@@ -56,13 +60,16 @@ _PLACES = {
         "UsageError",
         "WeightsUnavailable",
     ),
+    "features.settings": ("check_weight_file", "names_weight_file"),
+    "files": ("write_whole",),
     "metrics": ("METRICS", "Metric"),
     "parameters": ("PARAMETERS", "Parameter", "check_parameters"),
-    "scenes.features": ("ensure_features",),
     "scenes.load": ("Scene", "embedded_scenes", "load_scene"),
-    "training.result": ("Report", "TrainResult"),
+    "scenes.prepare": ("prepare_scene",),
+    "training.result": ("TABLE_OPTIMIZER", "Report", "TrainResult"),
     "training.trainer": ("train",),
 }
+_WITH_NERFSTUDIO = ("config", "training.trainer")
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 
@@ -77,4 +84,6 @@ def __getattr__(name: str) -> Any:
         # nerfstudio and torchmetrics call what torch has deprecated; that is no news for our users.
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        if _MODULE_OF[name] in _WITH_NERFSTUDIO:
+            importlib.import_module(f"{__name__}.encodings.tcnn").survive_broken_tinycudann()
         return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import Any
 
@@ -14,9 +13,11 @@ def describe_environment() -> dict[str, Any]:
     """
     import torch
 
+    from f3rm_core.array_cache import default_cache_dir
     from f3rm_core.encodings.base import resolve_backend
+    from f3rm_core.encodings.tcnn import NOT_INSTALLED, obstacle
     from f3rm_core.errors import F3RMError
-    from f3rm_core.features import FeatureSettings, default_cache_dir, look_for_weights
+    from f3rm_core.features import FeatureSettings, look_for_weights
     from f3rm_core.scenes.load import embedded_scenes
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -27,12 +28,18 @@ def describe_environment() -> dict[str, Any]:
         except F3RMError as error:
             return str(error)
 
+    def tinycudann() -> str:
+        found = obstacle()
+        if found is None:
+            return "installed"
+        return "not installed" if found == NOT_INSTALLED else f"not usable: {found}"
+
     return {
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores",
         "torch": torch.__version__,
         "encoding_backend": resolve_backend("auto", device),
-        "tinycudann": "installed" if importlib.util.find_spec("tinycudann") else "not installed",
+        "tinycudann": tinycudann(),
         "clip_weights": {
             "tabletop-mini (embedded)": weights(
                 FeatureSettings(clip_model="tabletop-mini", clip_pretrained="embedded")

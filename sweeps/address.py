@@ -9,6 +9,8 @@ import json
 import os
 from pathlib import Path
 
+from f3rm_core import write_whole
+
 _FILE_NAME = "service.json"
 
 
@@ -16,13 +18,10 @@ def write_address(data_dir: Path, url: str) -> None:
     """Record that the service of this data folder answers at `url`.
 
     Raises:
-        OSError: the folder can't be written.
+        OSError, UsageError: the folder, or the file in it, can't be written.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    file = data_dir / _FILE_NAME
-    draft = file.with_name(f"{_FILE_NAME}.{os.getpid()}")
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
-    draft.replace(file)
+    write_whole(data_dir / _FILE_NAME, f"{json.dumps({'url': url, 'pid': os.getpid()})}\n".encode())
 
 
 def read_address(data_dir: Path) -> str | None:

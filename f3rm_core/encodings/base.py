@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from abc import ABC, abstractmethod
 
 import torch
@@ -20,8 +19,9 @@ INITIAL_RANGE = 1e-4
 BACKENDS = {
     "numba": "f3rm_core.encodings.numba_cpu:NumbaGridEncoding",
     "reference": "f3rm_core.encodings.reference:ReferenceGridEncoding",
+    "tcnn": "f3rm_core.encodings.tcnn:TcnnGridEncoding",
 }
-"""Backend name -> where its class is; imported only when asked for. tinycudann's adapter goes here as "tcnn"."""
+"""Backend name -> where its class is; imported only when asked for."""
 
 
 class GridEncoding(nn.Module, ABC):
@@ -79,24 +79,25 @@ def resolve_backend(backend: str, device: torch.device | str) -> str:
     """Name of the backend that `build_grid` takes for this request.
 
     Args:
-        backend: "auto" or a name; "auto" is numba on the CPU, and on CUDA tcnn where it is to be had, or reference.
+        backend: "auto" or a name; "auto" is numba on the CPU, and on CUDA tcnn where tinycudann can be used, or
+            reference.
         device: where the encoding is to run.
 
     Raises:
-        InvalidParameter: no such backend, or not on this device.
+        InvalidParameter: no such backend, or it can't run here.
     """
     kind = torch.device(device).type
     if backend == "auto":
         if kind == "cpu":
             return "numba"
-        has_tcnn = "tcnn" in BACKENDS and importlib.util.find_spec("tinycudann") is not None
-        return "tcnn" if kind == "cuda" and has_tcnn else "reference"
-    if backend == "tcnn" and backend not in BACKENDS:
-        raise InvalidParameter("backend", backend, f"not in this version; use auto or one of {_names()}")
+        return "tcnn" if kind == "cuda" and _tcnn_obstacle() is None else "reference"
     if backend not in BACKENDS:
-        raise InvalidParameter("backend", backend, f"must be auto or one of {_names()}")
+        raise InvalidParameter("encoding_backend", backend, f"must be auto or one of {', '.join(sorted(BACKENDS))}")
     if backend == "numba" and kind != "cpu":
-        raise InvalidParameter("backend", backend, f"runs on the CPU only, not on {kind}; use auto")
+        raise InvalidParameter("encoding_backend", backend, f"runs on the CPU only, not on {kind}; use auto")
+    obstacle = _tcnn_obstacle() if backend == "tcnn" else None
+    if obstacle is not None:
+        raise InvalidParameter("encoding_backend", backend, f"tinycudann {obstacle}; see docs/cuda.md, or use auto")
     return backend
 
 
@@ -116,12 +117,14 @@ def build_grid(
         generator: draws the initial parameters (on `device`); None takes torch's global generator.
 
     Raises:
-        InvalidParameter: no such backend, or not on this device.
+        InvalidParameter: no such backend, or it can't run here, or it has no such grid.
     """
     module, _, name = BACKENDS[resolve_backend(backend, device)].partition(":")
     encoding: GridEncoding = getattr(importlib.import_module(module), name)(spec, device=device, generator=generator)
     return encoding
 
 
-def _names() -> str:
-    return ", ".join(sorted(BACKENDS))
+def _tcnn_obstacle() -> str | None:
+    from f3rm_core.encodings import tcnn
+
+    return tcnn.obstacle()

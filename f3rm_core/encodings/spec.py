@@ -19,6 +19,8 @@ MAX_RESOLUTION = 2**22
 """Finer cells hold fewer than four of the float32 numbers next to 1: positions could not tell them apart."""
 FEATURES_PER_LEVEL = (1, 8)
 LOG2_HASHMAP_SIZE = (10, 24)
+TCNN_FEATURES_PER_LEVEL = (1, 2, 4, 8)
+"""What tiny-cuda-nn is compiled for."""
 
 _DOCUMENTED_NAMES = {"feat_base_res": "feat_start_res"}
 
@@ -72,8 +74,8 @@ class GridSpec:
         self._require("log2_hashmap_size", *LOG2_HASHMAP_SIZE)
         self._require("features_per_level", *FEATURES_PER_LEVEL)
         if self.max_res < self.base_res:
-            remedy = f"must be at least {self._documented('base_res')} ({self.base_res})"
-            raise InvalidParameter(self._documented("max_res"), self.max_res, remedy)
+            remedy = f"must be at least {self.documented('base_res')} ({self.base_res})"
+            raise InvalidParameter(self.documented("max_res"), self.max_res, remedy)
 
     @property
     def growth(self) -> float:
@@ -115,15 +117,31 @@ class GridSpec:
     def output_dim(self) -> int:
         return self.num_levels * self.features_per_level
 
+    def documented(self, name: str) -> str:
+        """The documented parameter name of one of this class's arguments."""
+        return _DOCUMENTED_NAMES.get(self.prefix + name, self.prefix + name)
+
     def _require(self, name: str, low: int, high: int) -> None:
         value = getattr(self, name)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise InvalidParameter(self._documented(name), value, f"must be a whole number from {low} to {high}")
+            raise InvalidParameter(self.documented(name), value, f"must be a whole number from {low} to {high}")
         if not low <= value <= high:
-            raise InvalidParameter(self._documented(name), value, f"must be from {low} to {high}")
+            raise InvalidParameter(self.documented(name), value, f"must be from {low} to {high}")
 
-    def _documented(self, name: str) -> str:
-        return _DOCUMENTED_NAMES.get(self.prefix + name, self.prefix + name)
+
+def require_tcnn_features(**features_per_level: int) -> None:
+    """Check what tiny-cuda-nn asks for beyond `GridSpec`: no need of a GPU, nor of tinycudann.
+
+    Args:
+        features_per_level: by documented parameter name.
+
+    Raises:
+        InvalidParameter: a number that tiny-cuda-nn does not have.
+    """
+    for name, value in features_per_level.items():
+        if value not in TCNN_FEATURES_PER_LEVEL:
+            remedy = "tiny-cuda-nn has 1, 2, 4 and 8: take one of these, or encoding_backend reference"
+            raise InvalidParameter(name, value, remedy)
 
 
 def _float32(value: float) -> float:

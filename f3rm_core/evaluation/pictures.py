@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from f3rm_core.evaluation.evaluate import View
 from f3rm_core.evaluation.feature import principal_colors
+from f3rm_core.files import write_whole
 
 _GAP = 6  # pixels
 _CAPTION = 18  # pixels
@@ -18,7 +20,11 @@ _SHORTEST_SIDE = 180  # pixels that a tile has at least
 
 
 def save_panel(view: View, path: Path) -> None:
-    """Write a PNG: truth | render | depth | features extracted | features rendered, captioned."""
+    """Write a PNG: truth | render | depth | features extracted | features rendered, captioned.
+
+    Raises:
+        UsageError: the file can't be written; nothing of it is left.
+    """
     extracted, rendered = principal_colors(view.extracted, view.rendered)
     tiles = {
         "truth": view.truth,
@@ -39,8 +45,10 @@ def save_panel(view: View, path: Path) -> None:
         sampling = Image.Resampling.NEAREST if "features" in caption else Image.Resampling.BICUBIC
         panel.paste(_image(tile).resize(size, sampling), (left, _CAPTION + _GAP))
         draw.text((left, _GAP // 2), caption, fill="black", font=font)
+    content = io.BytesIO()
+    panel.save(content, "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    panel.save(path)
+    write_whole(path, content.getvalue())
 
 
 def depth_colors(depth: Tensor) -> Tensor:  # [height, width] -> [height, width, 3] in [0, 1]

@@ -4,16 +4,15 @@
 maps of a scene. Nothing here imports torch or open_clip before an extractor is built.
 """
 
-from f3rm_core.features.cache import default_cache_dir, features_of
+from f3rm_core.features.cache import features_of
 from f3rm_core.features.extractor import (
-    FEATURE_TYPES,
     FeatureExtractor,
-    FeatureSettings,
     LanguageFeatureExtractor,
     build_extractor,
     ensure_weights,
     look_for_weights,
 )
+from f3rm_core.features.settings import FEATURE_TYPES, FeatureSettings
 
 __all__ = [
     "FEATURE_TYPES",
@@ -21,7 +20,6 @@ __all__ = [
     "FeatureSettings",
     "LanguageFeatureExtractor",
     "build_extractor",
-    "default_cache_dir",
     "ensure_weights",
     "features_of",
     "look_for_weights",

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from f3rm_core.errors import InvalidParameter, UnknownWords, UsageError, WeightsUnavailable
-from f3rm_core.features.extractor import FeatureSettings, LanguageFeatureExtractor
+from f3rm_core.features.extractor import LanguageFeatureExtractor
+from f3rm_core.features.settings import FeatureSettings
 from f3rm_core.features.weights import ClipWeights, find_weights, is_torchscript
 
 __all__ = ["ClipExtractor", "dense_features", "find_weights", "resized_positions"]

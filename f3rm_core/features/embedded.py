@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from f3rm_core.errors import WeightsUnavailable
-from f3rm_core.features.files import atomic_write, file_digest
+from f3rm_core.files import atomic_write, file_digest
 
 EMBEDDED_MODEL = "tabletop-mini"
 EMBEDDED_FILE = Path(__file__).parents[1] / "scenes" / "embedded" / "weights" / "tabletop-mini.safetensors"

@@ -1,4 +1,4 @@
-"""What every feature extractor gives, the settings it is built from, and where it is built."""
+"""What every feature extractor gives, and where it is built."""
 
 from __future__ import annotations
 
@@ -7,64 +7,16 @@ import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from f3rm_core.errors import InvalidParameter
-from f3rm_core.features.embedded import EMBEDDED_MODEL
+from f3rm_core.features.settings import FeatureSettings
 
 if TYPE_CHECKING:
     import torch
-
-FEATURE_TYPES = ("CLIP",)
-
-
-@dataclass(frozen=True)
-class FeatureSettings:
-    """Which features, and of what image size.
-
-    Args:
-        feature_type: one of FEATURE_TYPES.
-        clip_model: open_clip's name of the model, or `tabletop-mini`, which ships with the package.
-        clip_pretrained: open_clip's tag of the weights (`openai`), a weight file, or `embedded` for
-            `tabletop-mini`.
-        feature_image_size: images are resized so that their long side has about this many pixels (both sides
-            are rounded to whole patches); 0 keeps each image's own size.
-        enable_cache: keep extracted features on disk.
-
-    Raises:
-        InvalidParameter: a value, or a combination of values, that can't work.
-    """
-
-    feature_type: str = "CLIP"
-    clip_model: str = "ViT-L-14-336-quickgelu"
-    clip_pretrained: str = "openai"
-    feature_image_size: int = 0
-    enable_cache: bool = True
-
-    def __post_init__(self) -> None:
-        if self.feature_type not in FEATURE_TYPES:
-            raise InvalidParameter("feature_type", self.feature_type, f"must be one of {', '.join(FEATURE_TYPES)}")
-        for name in ("clip_model", "clip_pretrained"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip():
-                raise InvalidParameter(name, value, "must be a name")
-        size = self.feature_image_size
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise InvalidParameter(
-                "feature_image_size", size, "must be a whole number of pixels, or 0 for the image's own size"
-            )
-        if self.clip_pretrained == "embedded" and self.clip_model != EMBEDDED_MODEL:
-            raise InvalidParameter(
-                "clip_pretrained",
-                self.clip_pretrained,
-                f"only clip_model={EMBEDDED_MODEL!r} has embedded weights, not {self.clip_model!r}; "
-                "give a tag such as 'openai' or a weight file",
-            )
 
 
 class FeatureExtractor(ABC):

@@ -20,16 +20,13 @@ from huggingface_hub import try_to_load_from_cache
 from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, download_pretrained
 from safetensors import SafetensorError, safe_open
 
+from f3rm_core.array_cache import default_cache_dir
 from f3rm_core.errors import InvalidParameter, WeightsUnavailable
-from f3rm_core.features.cache import default_cache_dir
-from f3rm_core.features.embedded import EMBEDDED_FILE, EMBEDDED_MODEL, expand, read_header
-from f3rm_core.features.extractor import FeatureSettings
-from f3rm_core.features.files import file_digest
+from f3rm_core.features.embedded import EMBEDDED_MODEL, expand, read_header
+from f3rm_core.features.settings import EMBEDDED_INSTEAD, FeatureSettings
+from f3rm_core.files import file_digest
 
 REACH_TIMEOUT_SECONDS = 5.0
-
-_WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_INSTEAD = f"or use clip_model={EMBEDDED_MODEL!r} with clip_pretrained='embedded'"
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class ClipWeights:
         if (reason := _damage(file)) is not None:
             raise WeightsUnavailable(
                 f"clip_pretrained={self.pretrained!r}: {file} is not a readable weight file of {self.model} "
-                f"({reason}); download it again, {_INSTEAD}"
+                f"({reason}); download it again, {EMBEDDED_INSTEAD}"
             )
         return file
 
@@ -102,7 +99,7 @@ class ClipWeights:
             raise WeightsUnavailable(
                 f"clip_model={self.model!r}: its weights {self.pretrained!r} are not on this machine and "
                 f"{address} can't be reached; download them on a machine with network and set "
-                f"clip_pretrained to the file, {_INSTEAD}"
+                f"clip_pretrained to the file, {EMBEDDED_INSTEAD}"
             )
         return address
 
@@ -114,7 +111,7 @@ class ClipWeights:
             raise WeightsUnavailable(
                 f"clip_model={self.model!r}: its weights {self.pretrained!r} can't be downloaded from "
                 f"{address} ({_first_line(error)}); try again, "
-                f"set clip_pretrained to a local file, {_INSTEAD}"
+                f"set clip_pretrained to a local file, {EMBEDDED_INSTEAD}"
             ) from error
 
 
@@ -122,8 +119,8 @@ def find_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> Cl
     """What the settings name, without going to the network.
 
     Raises:
-        InvalidParameter: no such model, or one without MaskCLIP features.
-        WeightsUnavailable: no such weights for the model.
+        InvalidParameter: no such model, one without MaskCLIP features, or no such weight file.
+        WeightsUnavailable: no such weights for the model, or a broken file.
     """
     if settings.clip_model == EMBEDDED_MODEL:
         return _find_embedded(settings, cache_dir or default_cache_dir())
@@ -141,12 +138,8 @@ def find_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> Cl
 
 
 def _find_embedded(settings: FeatureSettings, cache_dir: Path) -> ClipWeights:
-    compact = EMBEDDED_FILE if settings.clip_pretrained == "embedded" else Path(settings.clip_pretrained)
-    if not compact.is_file():
-        raise WeightsUnavailable(
-            f"clip_pretrained={settings.clip_pretrained!r}: no weight file {compact} for {EMBEDDED_MODEL}; "
-            "give 'embedded' or a file"
-        )
+    compact = settings.weight_file()
+    assert compact is not None  # this model has no tags
     header = read_header(compact)
     file, config_file = expand(compact, cache_dir / "clip")
     if open_clip.get_model_config(config_file.stem) is None:
@@ -167,13 +160,12 @@ def _find_embedded(settings: FeatureSettings, cache_dir: Path) -> ClipWeights:
 def _find_open_clip(settings: FeatureSettings, config: Mapping[str, Any]) -> ClipWeights:
     model, pretrained = settings.clip_model, settings.clip_pretrained
     entry = open_clip.get_pretrained_cfg(model, pretrained)
-    file = None if entry else Path(pretrained).expanduser()
-    if file is not None and not file.is_file():
+    file = None if entry else settings.weight_file()
+    if file is None and not entry:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        is_file_name = os.sep in pretrained or file.suffix in _WEIGHT_SUFFIXES
-        reason = "no such file" if is_file_name else f"neither a file nor a tag of {model} (its tags: {tags})"
         raise WeightsUnavailable(
-            f"clip_pretrained={pretrained!r}: {reason}; give a tag, the path of a weight file of {model}, {_INSTEAD}"
+            f"clip_pretrained={pretrained!r}: neither a file nor a tag of {model} (its tags: {tags}); "
+            f"give a tag, the path of a weight file, {EMBEDDED_INSTEAD}"
         )
     openai_file = file is not None and is_torchscript(file)  # OpenAI published its weights as TorchScript
     if (entry.get("quick_gelu") or openai_file) and not config.get("quick_gelu"):

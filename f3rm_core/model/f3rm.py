@@ -19,7 +19,7 @@ from nerfstudio.models.base_model import Model
 from nerfstudio.models.nerfacto import NerfactoModel
 from torch import Tensor, nn
 
-from f3rm_core.encodings.base import resolve_backend
+from f3rm_core.encodings.base import build_grid, resolve_backend
 from f3rm_core.encodings.spec import GridSpec
 from f3rm_core.model.fields import DensityField, FeatureField, RadianceField
 from f3rm_core.model.operations import operations_for
@@ -52,10 +52,9 @@ class FeatureFieldModel(NerfactoModel):
         self.backend = resolve_backend(config.encoding_backend, "cuda" if torch.cuda.is_available() else "cpu")
         self.operations = operations_for(self.backend)
         common: dict[str, Any] = {"backend": self.backend, "operations": self.operations}
+        radiance_grid, feature_grid, *proposal_grids = grid_specs(config)
         self.field = RadianceField(
-            GridSpec(
-                config.num_levels, config.base_res, config.max_res, config.log2_hashmap_size, config.features_per_level
-            ),
+            radiance_grid,
             num_images=self.num_train_data,
             hidden_dim=config.hidden_dim,
             num_layers=config.num_layers,
@@ -65,28 +64,16 @@ class FeatureFieldModel(NerfactoModel):
             **common,
         )
         self.feature_field = FeatureField(
-            GridSpec(
-                config.feat_num_levels,
-                config.feat_start_res,
-                config.feat_max_res,
-                config.feat_log2_hashmap_size,
-                config.feat_features_per_level,
-                prefix="feat_",
-            ),
+            feature_grid,
             channels=self.kwargs["metadata"]["feature_dim"],
             hidden_dim=config.feat_hidden_dim,
             num_layers=config.feat_num_layers,
             frequencies=config.feat_pe_n_freq if config.feat_use_pe else 0,
             **common,
         )
-        arguments = config.proposal_net_args_list
         self.proposal_networks = nn.ModuleList(
-            DensityField(
-                GridSpec(one["num_levels"], one.get("base_res", 16), one["max_res"], one["log2_hashmap_size"], 2),
-                one["hidden_dim"],
-                **common,
-            )
-            for one in (arguments[min(stage, len(arguments) - 1)] for stage in range(config.num_proposal_iterations))
+            DensityField(grid, arguments["hidden_dim"], **common)
+            for grid, arguments in zip(proposal_grids, _proposal_arguments(config), strict=True)
         )
         self.camera_optimizer = config.camera_optimizer.setup(num_cameras=self.num_train_data, device="cpu")
         self.collider = NearFarCollider(near_plane=config.near_plane, far_plane=config.far_plane)
@@ -196,6 +183,45 @@ class FeatureFieldModel(NerfactoModel):
         truth, render = batch["image"][..., :3].to(self.device), outputs["rgb"]
         metrics = {"psnr": psnr(render, truth), "ssim": ssim(render, truth)}
         return metrics, {"img": torch.cat([truth, render], 1)}
+
+
+def grid_specs(config: FeatureFieldModelConfig) -> list[GridSpec]:
+    """The hash grids of a configuration: the radiance field's, the feature field's, one of each proposal stage.
+
+    Raises:
+        InvalidParameter: a size that can't work, by its documented name.
+    """
+    return [
+        GridSpec(
+            config.num_levels, config.base_res, config.max_res, config.log2_hashmap_size, config.features_per_level
+        ),
+        GridSpec(
+            config.feat_num_levels,
+            config.feat_start_res,
+            config.feat_max_res,
+            config.feat_log2_hashmap_size,
+            config.feat_features_per_level,
+            prefix="feat_",
+        ),
+        *(
+            GridSpec(one["num_levels"], one.get("base_res", 16), one["max_res"], one["log2_hashmap_size"], 2)
+            for one in _proposal_arguments(config)
+        ),
+    ]
+
+
+def warm_up(config: FeatureFieldModelConfig, device: str) -> None:
+    """Pay a process's one-time costs of a configuration's model: compile its kernels, or load them from the disk."""
+    backend = resolve_backend(config.encoding_backend, device)
+    for features in sorted({spec.features_per_level for spec in grid_specs(config)}):
+        build_grid(GridSpec(1, 2, 2, 10, features), backend, device).warm_up()
+    operations_for(backend).warm_up()
+
+
+def _proposal_arguments(config: FeatureFieldModelConfig) -> list[dict[str, Any]]:
+    """nerfstudio's description of each stage's network; the last one stands for all stages that follow."""
+    arguments = config.proposal_net_args_list
+    return [arguments[min(stage, len(arguments) - 1)] for stage in range(config.num_proposal_iterations)]
 
 
 class ProposalSchedule:

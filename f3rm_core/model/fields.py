@@ -40,6 +40,11 @@ class MLP(nn.Sequential):
         weight: Tensor = self.get_parameter("0.weight")
         return weight
 
+    @property
+    def weights(self) -> list[Tensor]:  # each [fan out, fan in]
+        """All layers' weights."""
+        return [self.get_parameter(f"{number}.weight") for number in range(0, len(self), 2)]
+
     def forward(
         self,
         *inputs: Tensor,  # each [points, its width]
@@ -47,8 +52,7 @@ class MLP(nn.Sequential):
         of_ray: Tensor | None = None,
     ) -> Tensor:  # [points, output]
         """See model.mlp; firsts: the first layer's weights in parts, one for each input, where there are several."""
-        later = [layer.weight for layer in list(self)[2::2]]
-        return self.operations.mlp(inputs, [self.first] if firsts is None else firsts, later, of_ray)
+        return self.operations.mlp(inputs, [self.first] if firsts is None else firsts, self.weights[1:], of_ray)
 
 
 class DensityField(nn.Module):
@@ -56,6 +60,7 @@ class DensityField(nn.Module):
 
     def __init__(self, spec: GridSpec, hidden_dim: int, *, backend: str, operations: Operations) -> None:
         super().__init__()
+        self.operations = operations
         self.grid = build_grid(spec, backend)
         self.mlp = MLP(spec.output_dim, hidden_dim, 1, operations=operations)
 
@@ -63,7 +68,7 @@ class DensityField(nn.Module):
         self,
         positions: Tensor,  # [rays, samples, 3] in the unit cube
     ) -> Tensor:  # [rays, samples, 1], the logarithm of density up to a constant
-        raw: Tensor = self.mlp(self.grid(positions.reshape(-1, 3)))
+        raw = self.operations.encoded_mlp(self.grid, self.mlp.weights, positions.reshape(-1, 3))
         return raw.view(*positions.shape[:-1], 1)
 
 
@@ -92,6 +97,7 @@ class RadianceField(nn.Module):
         operations: Operations,
     ) -> None:
         super().__init__()
+        self.operations = operations
         self.grid = build_grid(spec, backend)
         hidden = [hidden_dim] * (num_layers - 1)
         self.geometry = MLP(spec.output_dim, *hidden, 1 + GEOMETRY_FEATURES, operations=operations)
@@ -104,7 +110,7 @@ class RadianceField(nn.Module):
         self,
         positions: Tensor,  # [rays, samples, 3] in the unit cube
     ) -> Tensor:  # [rays, samples, 1 + GEOMETRY_FEATURES], the logarithm of density up to a constant, and geometry
-        raw: Tensor = self.geometry(self.grid(positions.reshape(-1, 3)))
+        raw = self.operations.encoded_mlp(self.grid, self.geometry.weights, positions.reshape(-1, 3))
         return raw.view(*positions.shape[:-1], -1)
 
     def raw_colors(
@@ -164,9 +170,5 @@ class FeatureField(nn.Module):
         weights: Tensor,  # [rays, samples]
     ) -> Tensor:  # [rays, channels]
         points = positions.reshape(-1, 3)
-        encoded = [self.grid(points)]
-        if self.frequencies:
-            encoded.append(self.operations.positional_encoding(points, self.frequencies))
-        firsts = self.hidden.first.split([one.shape[-1] for one in encoded], -1)
-        hidden = self.hidden(*encoded, firsts=firsts).view(*weights.shape, -1)
-        return self.head(self.operations.render_hidden(weights, hidden))
+        hidden = self.operations.encoded_mlp(self.grid, self.hidden.weights, points, self.frequencies)
+        return self.head(self.operations.render_hidden(weights, hidden.view(*weights.shape, -1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,29 @@ def mlp(
     for weight in later:
         hidden = torch.relu(hidden) @ weight.T
     return hidden
+
+
+def encoded_mlp(
+    network: Callable[..., Tensor],
+    positional_encoding: Callable[[Tensor, int], Tensor],
+    grid: Callable[[Tensor], Tensor],
+    weights: Sequence[Tensor],  # each [fan out, fan in]
+    points: Tensor,  # [points, 3] in the unit cube
+    frequencies: int = 0,
+) -> Tensor:  # [points, output]
+    """Points through a hash grid, beside it a positional encoding, and what they give through ReLU layers.
+
+    Args:
+        network, positional_encoding: how to compute them, as `mlp` and as `position_encoding.positional_encoding`.
+        grid: the hash grid encoding.
+        weights: of all layers; the first one's columns are the grid's features, then the positional encoding's.
+        frequencies: bands of the positional encoding; 0 for none.
+    """
+    encoded = [grid(points)]
+    if frequencies:
+        encoded.append(positional_encoding(points, frequencies))
+    firsts = weights[0].split([one.shape[-1] for one in encoded], -1)
+    return network(encoded, firsts, weights[1:])
 
 
 def chunked_mlp(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ class Operations:
     """One implementation of each; the functions named in PLAIN say what they compute."""
 
     mlp: Callable[..., Tensor]
+    encoded_mlp: Callable[..., Tensor]
     sample_positions: Callable[[Tensor, Tensor, Tensor], Tensor]
     positional_encoding: Callable[[Tensor, int], Tensor]
     weights_from_raw: Callable[[Tensor, Tensor, float], Tensor]
@@ -45,6 +47,7 @@ class Operations:
 
 PLAIN = Operations(
     mlp=mlp.mlp,
+    encoded_mlp=partial(mlp.encoded_mlp, mlp.mlp, position_encoding.positional_encoding),
     sample_positions=rendering.sample_positions,
     positional_encoding=position_encoding.positional_encoding,
     weights_from_raw=rendering.weights_from_raw,
@@ -54,17 +57,22 @@ PLAIN = Operations(
     interlevel_loss=losses.interlevel_loss,
     distortion_loss=losses.distortion_loss,
 )
-"""The oracle, and what runs on CUDA."""
+"""The oracle, and what runs on CUDA, with a network of tiny-cuda-nn where that is to be had."""
 
 
 def operations_for(backend: str) -> Operations:
     """The operations that go with a grid's backend: compiled ones with `numba`, plain ones else."""
+    if backend == "tcnn":
+        from f3rm_core.model import tcnn_network
+
+        return replace(PLAIN, encoded_mlp=tcnn_network.encoded_mlp)
     if backend != "numba":
         return PLAIN
     from f3rm_core.model import fused
 
     return Operations(
         mlp=mlp.chunked_mlp,
+        encoded_mlp=partial(mlp.encoded_mlp, mlp.chunked_mlp, fused.positional_encoding),
         sample_positions=fused.sample_positions,
         positional_encoding=fused.positional_encoding,
         weights_from_raw=fused.weights_from_raw,

@@ -13,8 +13,8 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIn
 from nerfstudio.model_components.ray_generators import RayGenerator
 from torch import Tensor
 
-from f3rm_core.scenes.features import scene_features
 from f3rm_core.scenes.load import load_scene
+from f3rm_core.scenes.prepare import open_scene
 from f3rm_core.scenes.rays import SharedLensRays, share_lens
 
 if TYPE_CHECKING:
@@ -40,21 +40,19 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
     ) -> None:
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
         scene = load_scene(str(self.dataparser.config.data))
-        maps = scene_features(scene, config)  # [images, rows, columns, channels], float16
+        with torch.random.fork_rng():  # building a feature model draws numbers: none of those that the training draws
+            self.arrays = open_scene(scene, config)
         row_of = {scene.folder / name: row for row, name in enumerate(scene.images)}
-        self.feature_maps = maps
         self._train_rows, self._eval_rows = (
             np.array([row_of[path] for path in dataset.image_filenames])
             for dataset in (self.train_dataset, self.eval_dataset)
         )
-        self.train_dataset.metadata["feature_dim"] = maps.shape[-1]
+        self.train_dataset.metadata["feature_dim"] = self.arrays.features.shape[-1]
 
     def setup_train(self) -> None:
-        self.train_images = _read_images(self.train_dataset)
         self.train_ray_generator = self._ray_generator(self.train_dataset)
 
     def setup_eval(self) -> None:
-        self.eval_images = _read_images(self.eval_dataset)
         self.eval_ray_generator = self._ray_generator(self.eval_dataset)
         # nerfstudio's own trainer and `ns-eval` ask for these.
         self.eval_dataloader = RandIndicesEvalDataloader(input_dataset=self.eval_dataset, device=self.device)
@@ -64,15 +62,11 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
 
     def next_train(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:
         self.train_count += 1
-        return self._batch(
-            self.config.train_num_rays_per_batch, self.train_images, self.train_ray_generator, self._train_rows
-        )
+        return self._batch(self.config.train_num_rays_per_batch, self.train_ray_generator, self._train_rows)
 
     def next_eval(self, step: int) -> tuple[RayBundle, dict[str, Tensor]]:
         self.eval_count += 1
-        return self._batch(
-            self.config.eval_num_rays_per_batch, self.eval_images, self.eval_ray_generator, self._eval_rows
-        )
+        return self._batch(self.config.eval_num_rays_per_batch, self.eval_ray_generator, self._eval_rows)
 
     def get_train_rays_per_batch(self) -> int:
         return self.config.train_num_rays_per_batch
@@ -82,7 +76,7 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
 
     def eval_image(self, index: int) -> Tensor:  # [height, width, 3] in [0, 1]
         """A held-out image, on the device."""
-        return self.eval_images[index].to(self.device).float() / 255.0
+        return _colors(self.arrays.images[self._eval_rows[index]]).to(self.device)
 
     def eval_rays(self, index: int) -> RayBundle:  # [height, width]
         """The rays through a held-out image's pixels."""
@@ -92,9 +86,9 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
 
     def eval_features(self, index: int) -> tuple[RayBundle, Tensor]:  # [rows, columns], [rows, columns, channels]
         """The rays through the centres of a held-out image's patches, and the features extracted there."""
-        features = torch.from_numpy(np.asarray(self.feature_maps[self._eval_rows[index]], dtype=np.float32))
+        features = torch.from_numpy(np.asarray(self.arrays.features[self._eval_rows[index]], dtype=np.float32))
         rows, columns = features.shape[:2]
-        height, width = self.eval_images.shape[1:3]
+        height, width = self.arrays.images.shape[1:3]
         y = (torch.arange(rows) + 0.5) * (height / rows)
         x = (torch.arange(columns) + 0.5) * (width / columns)
         coords = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).to(self.device)
@@ -108,31 +102,22 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
     def _batch(
         self,
         count: int,
-        images: Tensor,  # uint8 [images, height, width, 3]
         generator: RayGenerator | SharedLensRays,
-        rows: np.ndarray,  # [images], rows of the feature maps
+        rows: np.ndarray,  # [views], of the scene's images
     ) -> tuple[RayBundle, dict[str, Tensor]]:
-        number, height, width = images.shape[:3]
-        image, y, x = (torch.randint(size, (count,)) for size in (number, height, width))
-        indices = torch.stack([image, y, x], -1)  # [rays, 3]
-        map_rows, map_columns = self.feature_maps.shape[1:3]
-        features = self.feature_maps[
-            rows[image.numpy()], (y * map_rows // height).numpy(), (x * map_columns // width).numpy()
-        ]
+        images, features = self.arrays.images, self.arrays.features
+        height, width = images.shape[1:3]
+        view, y, x = (torch.randint(size, (count,)) for size in (len(rows), height, width))
+        indices = torch.stack([view, y, x], -1)  # [rays, 3]
+        of_view = rows[view.numpy()]
+        map_rows, map_columns = features.shape[1:3]
+        at_patch = features[of_view, (y * map_rows // height).numpy(), (x * map_columns // width).numpy()]
         return generator(indices.to(self.device)), {
             "indices": indices,
-            "image": images[image, y, x].to(self.device).float() / 255.0,
-            "feature": torch.from_numpy(features.astype(np.float32)).to(self.device),
+            "image": _colors(images[of_view, y.numpy(), x.numpy()]).to(self.device),
+            "feature": torch.from_numpy(at_patch.astype(np.float32)).to(self.device),
         }
 
 
-def _read_images(dataset: InputDataset) -> Tensor:
-    """uint8 [images, height, width, 3]; transparent pixels show white."""
-    images = []
-    for index in range(len(dataset)):
-        image = torch.from_numpy(dataset.get_numpy_image(index))
-        if image.shape[-1] == 4:
-            opacity = image[..., 3:].float() / 255.0
-            image = (image[..., :3] * opacity + 255.0 * (1.0 - opacity) + 0.5).to(torch.uint8)
-        images.append(image)
-    return torch.stack(images)
+def _colors(pixels: np.ndarray) -> Tensor:  # uint8 [...] -> [...] in [0, 1]
+    return torch.from_numpy(pixels.astype(np.float32)) / 255.0

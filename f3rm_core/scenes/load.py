@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,22 +92,24 @@ def _locate(location: str, scene_root: Path | None) -> Path:
         if name not in embedded_scenes():
             raise SceneError(f"scene {location}: no such embedded scene; there is {', '.join(embedded_scenes())}")
         return _EMBEDDED_FOLDER / name
-    folder = Path(location).expanduser()
+    # os.path, as pathlib raises where a name is too long, a folder closed, or a user unknown
+    folder = Path(os.path.expanduser(location))
     if scene_root is not None:
         folder = (scene_root / folder).resolve()
         if not folder.is_relative_to(scene_root.resolve()):
             raise SceneError(f"scene {location}: lies outside the scene folder {scene_root}; move it there")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise SceneError(f"scene {location}: no such folder; give a folder that holds transforms.json")
     return folder.resolve()
 
 
 def _read_transforms(folder: Path) -> dict[str, Any]:
-    path = folder / "transforms.json"
-    if not path.is_file():
-        raise SceneError(f"scene {folder}: no transforms.json in it; make one with nerfstudio's ns-process-data")
     try:
-        transforms = json.loads(path.read_text())
+        transforms = json.loads((folder / "transforms.json").read_text())
+    except FileNotFoundError:
+        raise SceneError(
+            f"scene {folder}: no transforms.json in it; make one with nerfstudio's ns-process-data"
+        ) from None
     except (OSError, ValueError) as error:
         raise SceneError(f"scene {folder}: transforms.json can't be read ({error}); make it again") from error
     if not isinstance(transforms, dict):

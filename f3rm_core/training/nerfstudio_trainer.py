@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import torch
 from nerfstudio.engine.trainer import Trainer
 
 from f3rm_core.training.seeding import seed_everything
 
 if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig
+
+
+# nerfstudio's schedules leave NumPy scalars in its checkpoints, which torch.load refuses since torch 2.6: without this
+# `ns-eval`, `ns-viewer` and a resumed `ns-train` can't read them. A scalar holds no code.
+torch.serialization.add_safe_globals(
+    [np.core.multiarray.scalar, np.dtype, type(np.dtype(np.float64))]  # type: ignore[attr-defined]
+)
 
 
 class F3RMTrainer(Trainer):

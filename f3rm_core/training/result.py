@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+TABLE_OPTIMIZER = "dense-adam"
+"""How hash tables are optimized, on any device: torch's fused Adam over every row at every step."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -41,6 +44,7 @@ class TrainResult:
         seed: of everything random.
         checkpoint: the last one written, if a folder for them was given.
         pictures: name -> file written.
+        table_optimizer: how hash tables were optimized.
     """
 
     metrics: Mapping[str, float]
@@ -53,3 +57,4 @@ class TrainResult:
     seed: int
     checkpoint: Path | None
     pictures: Mapping[str, Path]
+    table_optimizer: str = TABLE_OPTIMIZER

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 import time
 import warnings
@@ -15,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from f3rm_core.encodings.base import GridEncoding
-from f3rm_core.errors import CheckpointError, Diverged, InvalidParameter, OutOfMemory
+from f3rm_core.errors import CheckpointError, InvalidParameter, OutOfMemory
 from f3rm_core.evaluation.cost import PeakMemory
 from f3rm_core.evaluation.evaluate import evaluate
 from f3rm_core.evaluation.pictures import save_panel
-from f3rm_core.model.f3rm import FeatureFieldModel
+from f3rm_core.model.f3rm import FeatureFieldModel, warm_up
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
 from f3rm_core.scenes.load import Scene
 from f3rm_core.training.allocator import reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
+from f3rm_core.training.optimization import Optimization
 from f3rm_core.training.result import Report, TrainResult
 from f3rm_core.training.seeding import seed_everything, seed_step
 
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig
 
 _PROGRESS_SECONDS = 1.0
-_FINITE_CHECK_STEPS = 10
-"""On CUDA, reading the loss stops the pipeline; on the CPU it is read at every step."""
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "out_of_memory")  # torch on the CPU, CUDA, its driver
 
 
 def train(
@@ -75,7 +73,7 @@ def train(
         raise InvalidParameter("max_num_iterations", budget_steps, "must be at least 1")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     count = threads or config.threads or os.cpu_count() or 1
-    with _threads(count), _quiet_nerfstudio(), _out_of_memory(), reuse_memory(), PeakMemory(device) as memory:
+    with _threads(count), _quiet_nerfstudio(), _out_of_memory(), _warm(config, device), PeakMemory(device) as memory:
         run = _Run(config, scene, device)
         if resume_from is not None:
             run.restore(load_checkpoint(resume_from), resume_from)
@@ -126,26 +124,7 @@ class _Run:
         self.data: FeatureDataManager = pipeline.datamanager
         self.model: FeatureFieldModel = pipeline.model
         self.model.train()
-        for module in self.model.modules():
-            if isinstance(module, GridEncoding):
-                module.warm_up()
-        self.model.operations.warm_up()
-        self.device = torch.device(device)
-        # Half precision is for CUDA; nerfstudio too turns it off on the CPU.
-        self.half = config.mixed_precision and self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
-        self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.schedules: dict[str, Callable[[int], float]] = {}
-        for group, parameters in self.model.get_param_groups().items():
-            entry = config.optimizers[group]
-            chosen = entry["optimizer"]
-            self.optimizers[group] = torch.optim.Adam(
-                parameters, lr=chosen.lr, eps=chosen.eps, weight_decay=chosen.weight_decay, fused=True
-            )
-            if entry["scheduler"] is not None:
-                # nerfstudio's schedules are functions of the step: asked at each step, they need no state of their own.
-                scheduler = entry["scheduler"].setup().get_scheduler(self.optimizers[group], chosen.lr)
-                self.schedules[group] = scheduler.lr_lambdas[0]
+        self.optimization = Optimization(self.model, config)
         self.scene = scene
         self.step = 0
         self.seconds = 0.0
@@ -159,45 +138,17 @@ class _Run:
         """
         start = time.perf_counter()
         seed_step(self.config.machine.seed, self.step)
-        self._anneal()
-        for group, schedule in self.schedules.items():
-            learning_rate = float(self.config.optimizers[group]["optimizer"].lr * schedule(self.step))
-            self.optimizers[group].param_groups[0]["lr"] = learning_rate
-        every = self.config.gradient_accumulation_steps
-        for group, optimizer in self.optimizers.items():
-            if self.step % every.get(group, 1) == 0:
-                optimizer.zero_grad(set_to_none=True)
         rays, batch = self.data.next_train(self.step)
-        with torch.autocast(self.device.type, enabled=self.half):
-            outputs = self.model(rays)
-            self.loss = torch.stack(list(self.model.get_loss_dict(outputs, batch).values())).sum()
-        if self.device.type == "cpu" or self.step % _FINITE_CHECK_STEPS == 0:
-            self.check_finite()
-        self.scaler.scale(self.loss).backward()
-        for group, optimizer in self.optimizers.items():
-            if self.step % every.get(group, 1) == every.get(group, 1) - 1:
-                self.scaler.step(optimizer)
-        self.scaler.update()
-        self.loss = self.loss.detach()
-        self.model.proposal_sampler.step_cb(self.step)
+        self.loss = self.optimization.step(self.step, rays, batch)
         self.step += 1
         self.seconds += time.perf_counter() - start
 
     def check_finite(self) -> None:
-        loss = self.loss.item()
-        if not math.isfinite(loss):
-            raise Diverged(f"loss is {loss} at step {self.step}: the training diverged; lower lr or the loss weights")
+        self.optimization.check_finite(self.loss, self.step - 1)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        return {
-            "run": self._identity(),
-            "model": self.model.state_dict(),
-            "optimizers": {group: optimizer.state_dict() for group, optimizer in self.optimizers.items()},
-            "scaler": self.scaler.state_dict(),
-            "proposals": self.model.proposal_sampler.state,
-            "seconds": self.seconds,
-        }
+        return {"run": self._identity(), "seconds": self.seconds, **self.optimization.state()}
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         """Go on where a checkpoint stopped.
@@ -213,11 +164,7 @@ class _Run:
                 f"checkpoint {path}: {name} is {theirs.get(name)!r} there and {mine[name]!r} here; "
                 "resume with the same configuration and scene"
             )
-        self.model.load_state_dict(checkpoint["model"])
-        for group, state in checkpoint["optimizers"].items():
-            self.optimizers[group].load_state_dict(state)
-        self.scaler.load_state_dict(checkpoint["scaler"])
-        self.model.proposal_sampler.state = checkpoint["proposals"]
+        self.optimization.restore(checkpoint)
         self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
 
     def _identity(self) -> dict[str, Any]:
@@ -235,13 +182,13 @@ class _Run:
         parts = place.split(".")
         return parts[0] != "optimizers" or self.config.optimizers[parts[1]][parts[2]] is not None
 
-    def _anneal(self) -> None:
-        """Sharpen the proposals' weights over the first steps. Source: Barron et al. 2022, eq. 18."""
-        if not self.config.pipeline.model.use_proposal_weight_anneal:
-            return
-        slope = self.config.pipeline.model.proposal_weights_anneal_slope
-        part = min(self.step / self.config.pipeline.model.proposal_weights_anneal_max_num_iters, 1.0)
-        self.model.proposal_sampler.set_anneal(slope * part / ((slope - 1.0) * part + 1.0))
+
+@contextmanager
+def _warm(config: F3RMTrainerConfig, device: str) -> Iterator[None]:
+    """What a process pays for once, and no trial in particular."""
+    warm_up(config.pipeline.model, device)
+    with reuse_memory():
+        yield
 
 
 @contextmanager
@@ -275,7 +222,7 @@ def _out_of_memory() -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise OutOfMemory(f"out of memory ({error}): use smaller grids, fewer rays or fewer samples") from error
     except RuntimeError as error:
-        if "allocate memory" not in str(error):
+        if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
             raise
         raise OutOfMemory("out of memory: use smaller grids, fewer rays or fewer samples") from error
     finally:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from service.dependencies import Store, SweepId
 from service.errors import ProblemError, problem_docs
-from service.sweeps.schemas import Objective, TrialSummary, objectives, trial_summary
+from service.sweeps.schemas import Objective, TrialSummary, trial_summary
 from sweeps.analysis.export import preset_yaml
 from sweeps.outcome import Outcome, repeat_command
+from sweeps.views import front_view
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
@@ -49,20 +50,7 @@ class WinnerAnswer(BaseModel):
 @router.get("/pareto", summary="The front", response_model=Front, responses=problem_docs(404))
 def pareto(sweep_id: SweepId, store: Store) -> Front:
     """All completed trials with the mark of the Pareto front. Empty while none has completed."""
-    outcome = Outcome.read(store, sweep_id)
-    return Front(
-        sweep_id=sweep_id,
-        objectives=objectives(outcome.sweep.spec["objectives"]),
-        points=[
-            FrontPoint(
-                trial=point.trial,
-                on_front=point.on_front,
-                metrics=dict(point.metrics),
-                parameters=dict(outcome.trials[point.trial].parameters),
-            )
-            for point in outcome.points()
-        ],
-    )
+    return Front(**front_view(Outcome.read(store, sweep_id)))
 
 
 @router.get("/winner", summary="The winner", response_model=WinnerAnswer, responses=problem_docs(404, 409, 422))

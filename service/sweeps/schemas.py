@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from f3rm_core import METRICS
 from service.links import picture_url, sweep_url
 from sweeps.store.records import AttemptRecord, ReportRecord, SweepRecord, TrialRecord
 from sweeps.store.states import AttemptOutcome, SweepState, TrialState
+from sweeps.views import sweep_view, trial_view
 
 
 class Objective(BaseModel):
@@ -128,25 +128,28 @@ class TrialPage(BaseModel):
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
+_LINKS = {"self": "", "trials": "trials", "pareto": "pareto", "winner": "winner", "export": "export"}
+
+
 def sweep_summary(record: SweepRecord) -> SweepSummary:
     """A record of the store as the service shows it in a list."""
-    return SweepSummary(**_sweep_fields(record))
+    return SweepSummary(**sweep_view(record), links=_links(record))
 
 
 def sweep_detail(record: SweepRecord) -> Sweep:
     """A record of the store as the service shows it alone."""
-    return Sweep(**_sweep_fields(record), spec=dict(record.spec))
+    return Sweep(**sweep_view(record, spec=True), links=_links(record))
 
 
 def trial_summary(record: TrialRecord) -> TrialSummary:
     """A trial of the store as the service shows it in a list."""
-    return TrialSummary(**_trial_fields(record))
+    return TrialSummary(**_with_addresses(record))
 
 
 def trial_detail(record: TrialRecord, attempts: list[AttemptRecord], reports: list[ReportRecord]) -> Trial:
     """A trial of the store as the service shows it alone."""
     return Trial(
-        **_trial_fields(record),
+        **_with_addresses(record),
         configuration=dict(record.configuration),
         failure_detail=record.failure_detail,
         attempt_history=[Attempt.model_validate(attempt) for attempt in attempts],
@@ -154,52 +157,10 @@ def trial_detail(record: TrialRecord, attempts: list[AttemptRecord], reports: li
     )
 
 
-def objectives(names: list[str]) -> list[Objective]:
-    """The objectives of a spec with what the metrics know of themselves."""
-    return [Objective(name=name, direction=METRICS[name].direction, unit=METRICS[name].unit) for name in names]
+def _links(record: SweepRecord) -> dict[str, str]:
+    return {name: sweep_url(record.id, part) for name, part in _LINKS.items()}
 
 
-def _sweep_fields(record: SweepRecord) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "name": record.name,
-        "state": record.state,
-        "scene": record.spec["scene"],
-        "objectives": objectives(record.spec["objectives"]),
-        "trials_planned": record.trials_planned,
-        "counts": dict(record.counts),
-        "created_at": record.created_at,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-        "cancel_requested": record.cancel_requested,
-        "stop_reason": record.stop_reason,
-        "error": record.error,
-        "links": {name: sweep_url(record.id, part) for name, part in _LINKS.items()},
-    }
-
-
-_LINKS = {"self": "", "trials": "trials", "pareto": "pareto", "winner": "winner", "export": "export"}
-
-
-def _trial_fields(record: TrialRecord) -> dict[str, Any]:
-    failed = record.failure_reason is not None
-    return {
-        "number": record.number,
-        "state": record.state,
-        "parameters": dict(record.parameters),
-        "seed": record.seed,
-        "attempts": record.attempts,
-        "step": record.step,
-        "total_steps": record.total_steps,
-        "loss": record.loss,
-        "metrics": dict(record.metrics),
-        "failure": Failure(reason=record.failure_reason or "", message=record.failure_message) if failed else None,
-        "backend": record.backend,
-        "device": record.device,
-        "threads": record.threads,
-        "seconds": record.seconds,
-        "created_at": record.created_at,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-        "pictures": {name: picture_url(record.sweep_id, record.number, name) for name in record.pictures},
-    }
+def _with_addresses(record: TrialRecord) -> dict[str, Any]:
+    pictures = {name: picture_url(record.sweep_id, record.number, name) for name in record.pictures}
+    return {**trial_view(record), "pictures": pictures}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from f3rm_core import UsageError
 from sweeps.spec.presets import ROOT_PRESET, load_preset, overlay
 from sweeps.store.records import SweepRecord, TrialRecord
 
@@ -68,29 +64,6 @@ def differences(lower: Mapping[str, Any], configuration: Mapping[str, Any]) -> d
 def command(sweep: SweepRecord, *, preset_file: str = "winner.yaml") -> str:
     """The command line that trains an exported preset on the sweep's scene."""
     return shlex.join(["f3rm-sweeps", "train", "--preset", preset_file, "--scene", str(sweep.spec["scene"])])
-
-
-def write_preset(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        UsageError: the folder is missing or can't be written, or the disk is full.
-    """
-    part = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
-        ) as file:
-            part = file.name
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).chmod(0o644)
-        os.replace(part, path)
-    except OSError as error:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
-        raise UsageError(f"{path}: can't be written ({error.strerror}); choose another place") from None
 
 
 def _plain(value: Any) -> Any:

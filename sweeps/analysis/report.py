@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from f3rm_core import METRICS, Metric, UsageError
+from f3rm_core import METRICS, Metric, UsageError, write_whole
+from sweeps.analysis.labels import Box, place_labels
 from sweeps.analysis.pareto import front_of, table
 from sweeps.errors import NoResults
 
@@ -20,6 +22,12 @@ _FAINT = "#c9d1d9"
 _WINNER = "#d1495b"
 _COST = "train_seconds"
 _MAX_LABELS = 12
+_LABEL_GAP = 7.5
+"""From the middle of a point to its label, points (1/72 inch)."""
+_LABEL_MARGIN = 2.0
+"""Left and right of a label, points: two numbers side by side must not read as one."""
+_AREA, _FRONT_AREA, _STAR_AREA = 46, 110, 420
+"""Of the marks of points, points squared."""
 
 
 def plot_front(
@@ -60,9 +68,17 @@ def plot_front(
     colour = _colour_metric(objectives, results, numbers)
     _draw_points(axes, place, front, colour=colour, results=results)
     if winner is not None and winner in place:
-        axes.scatter(*place[winner], marker="*", s=420, color=_WINNER, edgecolor="white", linewidth=1.2, zorder=5)
+        axes.scatter(
+            *place[winner], marker="*", s=_STAR_AREA, color=_WINNER, edgecolor="white", linewidth=1.2, zorder=5
+        )
+    _dress(axes, title, objectives)
+    _settle(axes)
     _label_front(axes, place, front, winner, scenario)
+    _save(figure, path)
 
+
+def _dress(axes: Any, title: str, objectives: Sequence[Metric]) -> None:
+    """Title, axes and grid."""
     axes.set_title(title, color=_INK, fontsize=13, loc="left", pad=12)
     axes.set_xlabel("trial" if len(objectives) == 1 else _axis_label(objectives[0]), color=_INK)
     axes.set_ylabel(_axis_label(objectives[0] if len(objectives) == 1 else objectives[1]), color=_INK)
@@ -76,7 +92,16 @@ def plot_front(
     for side in ("left", "bottom"):
         axes.spines[side].set_color(_FAINT)
     axes.tick_params(colors=_INK)
-    _save(figure, path)
+
+
+def _settle(axes: Any) -> None:
+    """Give everything its final place, so that labels can be put between and move nothing."""
+    axes.figure.draw_without_rendering()
+    axes.figure.set_layout_engine("none")
+    axes.autoscale(False)
+    legend = axes.get_legend()
+    corner = (legend.get_window_extent().x0, legend.get_window_extent().y0)
+    legend.set_loc(tuple(axes.transAxes.inverted().transform(corner)))
 
 
 def _draw_staircase(axes: Any, objectives: Sequence[Metric], points: Sequence[tuple[float, float]]) -> None:
@@ -108,8 +133,8 @@ def _draw_points(
         shades = {"cmap": "viridis_r", "vmin": min(shown), "vmax": max(shown)}
     drawn = None
     for group, look in (
-        (rest, {"s": 46, "alpha": 0.75, "linewidth": 0.0, "zorder": 2}),
-        (front, {"s": 110, "edgecolor": _INK, "linewidth": 1.4, "zorder": 3}),
+        (rest, {"s": _AREA, "alpha": 0.75, "linewidth": 0.0, "zorder": 2}),
+        (front, {"s": _FRONT_AREA, "edgecolor": _INK, "linewidth": 1.4, "zorder": 3}),
     ):
         if not group:
             continue
@@ -123,8 +148,8 @@ def _draw_points(
         bar.set_label(_name_and_unit(colour), color=_INK)
         bar.ax.tick_params(colors=_INK)
     handles = [
-        axes.scatter([], [], s=110, facecolor="white", edgecolor=_INK, linewidth=1.4, label="on the front"),
-        axes.scatter([], [], s=46, color="#9aa5b1", label="beaten by another trial"),
+        axes.scatter([], [], s=_FRONT_AREA, facecolor="white", edgecolor=_INK, linewidth=1.4, label="on the front"),
+        axes.scatter([], [], s=_AREA, color="#9aa5b1", label="beaten by another trial"),
     ]
     axes.legend(handles=handles[: 2 if rest else 1], frameon=False, loc="best", fontsize=9, labelcolor=_INK)
 
@@ -134,23 +159,59 @@ def _label_front(
 ) -> None:
     # A long front gets few labels: neighbours' would cover each other.
     labelled = front if len(front) <= _MAX_LABELS else front[:: -(-len(front) // _MAX_LABELS)]
-    across = [x for x, _ in place.values()]
-    middle = (min(across) + max(across)) / 2
     marked = [winner] if winner is not None and winner in place else []
-    for number in dict.fromkeys([*labelled, *marked]):
-        text = f"trial {number}: {scenario} winner" if number == winner else f"{number}"
-        to_the_left = place[number][0] > middle
-        axes.annotate(
-            text,
+    labels = {
+        number: axes.annotate(
+            f"trial {number}: {scenario} winner" if number == winner else f"{number}",
             place[number],
-            xytext=(-9 if to_the_left else 9, 8),
+            xytext=(0, 0),
             textcoords="offset points",
-            horizontalalignment="right" if to_the_left else "left",
+            verticalalignment="bottom",
             fontsize=9,
             color=_WINNER if number == winner else _INK,
             fontweight="bold" if number == winner else "normal",
             zorder=6,
         )
+        for number in dict.fromkeys([*marked, *labelled])  # the winner's is the longest: it chooses first
+    }
+    _spread(axes, {number: place[number] for number in labels}, labels, _marks(axes, place, front, marked))
+
+
+def _spread(
+    axes: Any, place: Mapping[int, tuple[float, float]], labels: Mapping[int, Any], marks: Sequence[Box]
+) -> None:
+    """Move labels to where they cover nothing; a line leads from a point to a label that is not beside it."""
+    pixels = axes.figure.dpi / 72  # of a point, in which the offset of a label is given
+    points = {number: tuple(axes.transData.transform(place[number])) for number in labels}
+    margin = _LABEL_MARGIN * pixels
+    extents = [label.get_window_extent() for label in labels.values()]
+    sizes = [(extent.width + 2 * margin, extent.height) for extent in extents]
+    boxes = place_labels(list(points.values()), sizes, obstacles=marks, within=_box(axes.bbox), gap=_LABEL_GAP * pixels)
+    for (number, label), box in zip(labels.items(), boxes, strict=True):
+        x, y = points[number]
+        label.set_position(((box.left + margin - x) / pixels, (box.bottom - y) / pixels))
+        if box.distance(x, y) > 1.5 * _LABEL_GAP * pixels:
+            nearest = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
+            end = axes.transData.inverted().transform(nearest)
+            axes.plot(*zip(place[number], end, strict=True), color=_INK, linewidth=0.6, alpha=0.5, zorder=2.5)
+
+
+def _marks(
+    axes: Any, place: Mapping[int, tuple[float, float]], front: Sequence[int], marked: Sequence[int]
+) -> list[Box]:
+    """What is drawn already: the legend, and a square in each point, whose corners would be empty."""
+    pixels = axes.figure.dpi / 72
+    boxes = [_box(axes.get_legend().get_window_extent())]
+    for number, point in place.items():
+        area = _STAR_AREA if number in marked else _FRONT_AREA if number in front else _AREA
+        half = pixels * math.sqrt(area / 2) / 2
+        x, y = axes.transData.transform(point)
+        boxes.append(Box(x - half, y - half, x + half, y + half))
+    return boxes
+
+
+def _box(extent: Any) -> Box:
+    return Box(*extent.extents)
 
 
 def _colour_metric(
@@ -172,14 +233,9 @@ def _axis_label(metric: Metric) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write the picture whole or not at all."""
-    part = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    picture = io.BytesIO()
     try:
-        figure.savefig(part)
-        os.replace(part, path)
+        figure.savefig(picture, format=path.suffix.removeprefix("."))
     except ValueError as error:
         raise UsageError(f"{path}: {str(error).splitlines()[0]}; give a file that ends in .png, .svg or .pdf") from None
-    except OSError as error:
-        raise UsageError(f"{path}: can't be written ({error.strerror}); choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, picture.getvalue())

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from f3rm_core import write_whole
 from sweeps.cli.exits import CommandFailed
 from sweeps.cli.output import assignments, console, duration
+from sweeps.cli.output_folder import make_output_folder
 from sweeps.cli.results import plot_outcome, print_front
 from sweeps.cli.service_process import running_service
 from sweeps.cli.store import open_store
-from sweeps.cli.views import objectives_view, trial_view
 from sweeps.cli.watching import watch_sweep
 from sweeps.driver_process import driver_log
 from sweeps.settings import Settings
 from sweeps.store.records import SweepRecord, TrialRecord
 from sweeps.store.states import FINISHED_SWEEP
+from sweeps.views import objectives_view, trial_view
 
 if TYPE_CHECKING:
     from sweeps.outcome import Outcome
@@ -49,7 +51,7 @@ def demo(
 
     began = time.monotonic()
     settings = Settings.from_environment()
-    output.mkdir(parents=True, exist_ok=True)
+    make_output_folder(output)
     text = resources.files("sweeps.cli").joinpath("demo.yaml").read_text(encoding="utf-8")
     body = parse_document(text) if spec is None else read_document(spec)
     if trials is not None:
@@ -96,14 +98,14 @@ def _why_failed(settings: Settings, sweep: SweepRecord, trials: list[TrialRecord
 
 
 def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, seconds: float) -> None:
-    from sweeps.analysis.export import command, preset_yaml, write_preset
+    from sweeps.analysis.export import command, preset_yaml
 
     sweep = outcome.sweep
     winner = outcome.winner(SCENARIO)
     chosen = outcome.trials[winner.number]
     preset_file = output / "winner.yaml"
     again = command(sweep, preset_file=str(preset_file))
-    write_preset(preset_file, preset_yaml(sweep, chosen, why=winner.reason))
+    write_whole(preset_file, preset_yaml(sweep, chosen, why=winner.reason).encode())
     plot_outcome(outcome, output / "front.png", winner.number)
     with open_store(settings) as store:
         summary = summarise(sweep, store.all_trials(sweep.id), outcome, seconds=seconds)
@@ -115,9 +117,7 @@ def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, second
         "preset": str(preset_file),
         "command": again,
     }
-    draft = output / "summary.json.part"
-    draft.write_text(json.dumps(summary, indent=2, default=str) + "\n")
-    draft.replace(output / "summary.json")
+    write_whole(output / "summary.json", f"{json.dumps(summary, indent=2, default=str)}\n".encode())
 
     out = console()
     out.print("\n[bold]The front[/]")

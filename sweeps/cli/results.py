@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from f3rm_core import METRICS, UsageError
+from f3rm_core import METRICS, UsageError, write_whole
 from sweeps.cli.output import assignments, console, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
-from sweeps.cli.views import front_view
+from sweeps.views import front_view
 
 if TYPE_CHECKING:
     from sweeps.outcome import Outcome
@@ -64,7 +64,7 @@ def export(
 
     Example: f3rm-sweeps export k3f --scenario balanced -o winner.yaml
     """
-    from sweeps.analysis.export import preset_yaml, write_preset
+    from sweeps.analysis.export import preset_yaml
     from sweeps.outcome import Outcome, repeat_command
 
     if scenario is not None and trial is not None:
@@ -79,7 +79,7 @@ def export(
     if output is None:
         print(text, end="")
         return
-    write_preset(output, text)
+    write_whole(output, text.encode())
     console().print(f"{output}: {why}", markup=False, soft_wrap=True)
 
 

@@ -56,7 +56,9 @@ def _wait(settings: Settings, process: subprocess.Popen[bytes]) -> Client:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise CommandFailed(f"the service did not start: {last_line(log).removeprefix('f3rm-sweeps: ')}")
+            said = last_line(log).removeprefix("f3rm-sweeps: ")
+            empty = f"it left no word in {log}; make room there, or set F3RM_DATA_DIR to another folder"
+            raise CommandFailed(f"the service did not start: {said or empty}")
         try:
             return Client.of_data_folder(settings)
         except NoService:

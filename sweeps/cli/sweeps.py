@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
+from f3rm_core import names_weight_file
 from sweeps.cli.client import Client, NoService
 from sweeps.cli.exits import CommandFailed
 from sweeps.cli.output import (
@@ -21,13 +23,13 @@ from sweeps.cli.output import (
     table,
 )
 from sweeps.cli.store import open_store
-from sweeps.cli.views import sweep_view, trial_view
 from sweeps.cli.watching import watch_sweep
 from sweeps.driver_process import driver_log, start_driver
 from sweeps.errors import UnknownSweep
 from sweeps.settings import Settings
 from sweeps.store.records import SweepRecord, TrialRecord
 from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
+from sweeps.views import sweep_view, trial_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +55,7 @@ def submit(
 ) -> None:
     """Ask the running service for a sweep.
 
-    A relative scene or base file in the spec is looked for from the current folder.
+    A relative scene, base file or weight file in the spec is looked for from the current folder.
 
     Example: f3rm-sweeps submit tradeoff.yaml --watch
     """
@@ -225,14 +227,20 @@ def _watch(
     )
 
 
-def _anchor(body: dict[str, object], settings: Settings) -> None:
+def _anchor(body: dict[str, Any], settings: Settings) -> None:
     """Make paths absolute: the service and the driver run in other folders than the user who writes `./scene`."""
-    scene = Path(str(body["scene"])).expanduser()
-    if settings.scene_root is None and not scene.is_absolute() and scene.is_dir():
-        body["scene"] = str(scene.resolve())
-    base = Path(str(body["base"])).expanduser()
-    if base.suffix in (".yaml", ".yml", ".json") and base.is_file():
-        body["base"] = str(base.resolve())
+
+    def anchored(path: str, is_there: Callable[[str], bool]) -> str:
+        absolute = os.path.realpath(os.path.expanduser(path))
+        return absolute if is_there(absolute) else path
+
+    if settings.scene_root is None:
+        body["scene"] = anchored(body["scene"], os.path.isdir)
+    if body["base"].endswith((".yaml", ".yml", ".json")):
+        body["base"] = anchored(body["base"], os.path.isfile)
+    weights = body["parameters"].get("clip_pretrained", "")
+    if names_weight_file(weights):
+        body["parameters"]["clip_pretrained"] = anchored(weights, os.path.isfile)
 
 
 def _print_sweep(sweep: SweepRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from f3rm_core import METRICS, PARAMETERS, UsageError, check_parameters, load_scene
+from f3rm_core import METRICS, PARAMETERS, UsageError, check_parameters, check_weight_file, load_scene, write_whole
 from sweeps.cli.output import assignments, console, duration, number, print_json, table
+from sweeps.cli.output_folder import make_output_folder
 from sweeps.cli.sweeps import Json
 from sweeps.settings import Settings
 
@@ -47,15 +49,15 @@ def train(
     given = parse_assignments(assigned or ()) | {name: value for name, value in named if value is not None}
     parameters = overlay(load_preset(preset).resolved, given)
     # Everything that can be told cheaply is told before torch is loaded.
-    check_parameters(parameters)
+    check_weight_file(check_parameters(parameters))
     place = load_scene(scene, scene_root=Settings.from_environment().scene_root)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_output_folder(output)
 
     with _progress(quiet=as_json) as on_report:
         result = _train(parameters, place, output, on_report)
     if output is not None:
-        _write_json(output / "metrics.json", _view(result, parameters))
+        write_whole(output / "metrics.json", f"{json.dumps(_view(result, parameters), indent=2)}\n".encode())
     if as_json:
         print_json(_view(result, parameters))
         return
@@ -84,11 +86,11 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
 def _train(
     parameters: Mapping[str, Any], scene: Any, output: Path | None, on_report: Callable[[Report], None]
 ) -> TrainResult:
-    from f3rm_core import build_config, ensure_features
+    from f3rm_core import build_config, prepare_scene
     from f3rm_core import train as train_once
 
     config = build_config(parameters)
-    ensure_features(config, scene)
+    prepare_scene(config, scene)
     return train_once(
         config,
         scene,
@@ -157,17 +159,10 @@ def _view(result: TrainResult, parameters: Mapping[str, Any]) -> dict[str, Any]:
         "threads": result.threads,
         "backend": result.backend,
         "device": result.device,
+        "table_optimizer": result.table_optimizer,
         "seconds": result.seconds,
         "peak_memory_bytes": result.peak_memory_bytes,
         "checkpoint": str(result.checkpoint) if result.checkpoint else None,
         "pictures": {name: str(path) for name, path in result.pictures.items()},
         "parameters": dict(parameters),
     }
-
-
-def _write_json(file: Path, data: Any) -> None:
-    import json
-
-    draft = file.with_suffix(".part")
-    draft.write_text(json.dumps(data, indent=2) + "\n")
-    draft.replace(file)

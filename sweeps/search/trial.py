@@ -18,7 +18,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from f3rm_core import CheckpointError, InvalidParameter, Report, TrainingFailed, TrainResult, UsageError
+from f3rm_core import (
+    TABLE_OPTIMIZER,
+    CheckpointError,
+    InvalidParameter,
+    Report,
+    TrainingFailed,
+    TrainResult,
+    UsageError,
+)
 from sweeps.errors import F3RMError, StaleAttempt, StoreUnavailable
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.processes import this_process
@@ -88,10 +96,10 @@ class F3RMTrainer:
 
     def prepare(self, job: TrialJob) -> None:
         """Extract and cache the scene's features, and load what every trial imports."""
-        from f3rm_core import build_config, ensure_features, load_scene
+        from f3rm_core import build_config, load_scene, prepare_scene
 
         config = build_config(job.configuration, seed=job.configuration["seed"])
-        ensure_features(config, load_scene(job.scene))
+        prepare_scene(config, load_scene(job.scene))
 
     def train(self, job: TrialJob, on_report: Callable[[Report], None], resume_from: Path | None) -> TrainResult:
         """Train the configuration, with checkpoints and pictures in the trial's folder."""
@@ -177,8 +185,12 @@ def failure_of(error: BaseException) -> Failed:
 
 
 def environment(job: TrialJob) -> dict[str, Any]:
-    """What fixes the bits of a training beside its configuration: versions and thread count."""
-    versions: dict[str, Any] = {"python": platform.python_version(), "threads": job.threads}
+    """What fixes the bits of a training beside its configuration: versions, thread count, the optimizer's rule."""
+    versions: dict[str, Any] = {
+        "python": platform.python_version(),
+        "threads": job.threads,
+        "table_optimizer": TABLE_OPTIMIZER,
+    }
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)

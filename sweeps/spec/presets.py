@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -118,7 +119,7 @@ def _is_file(name_or_file: str) -> bool:
 def _read(name_or_file: str, folder: Path) -> tuple[dict[str, Any], str, str]:
     """The document, a key that tells presets apart, and the words for an error's beginning."""
     if _is_file(name_or_file):
-        path = (folder / Path(name_or_file).expanduser()).resolve()
+        path = (folder / os.path.expanduser(name_or_file)).resolve()
         return read_document(path), str(path), name_or_file
     if name_or_file not in list_presets():
         raise UnknownPreset(f"preset {name_or_file!r}: no such preset{suggestion(name_or_file, list_presets())}")

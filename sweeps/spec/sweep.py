@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, load_scene
+from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
 from sweeps.errors import InvalidSpec, Issue, UnknownPreset
 from sweeps.spec.documents import issues_of, parse_document, read_document, suggestion
 from sweeps.spec.objectives import check_available, check_objectives, objectives_of
@@ -68,8 +68,8 @@ class SweepSpec(_Part):
     """A sweep as a user writes it, in YAML or JSON. Use `parse_spec` or `read_spec` for errors in the user's words."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    scene: str = Field(default="embedded:tabletop", min_length=1)
-    base: str = "f3rm_default"
+    scene: str = Field(default="embedded:tabletop", pattern=r"^[^\x00]+$")
+    base: str = Field(default="f3rm_default", pattern=r"^[^\x00]+$")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed values over the base.")
     space: dict[str, Dimension]
     objectives: list[str] = Field(default_factory=lambda: ["psnr", "feature_cosine"])
@@ -185,7 +185,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
         fixed = check_parameters(overlay(base.resolved, {**spec.parameters, **steps, **threads}))
     except InvalidParameter as error:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
-    issues = check_reachable(spec.space, fixed)
+    issues = [*_check_weight_file(spec, fixed), *check_reachable(spec.space, fixed)]
     scene = load_scene(spec.scene, scene_root=scene_root)
     issues += check_available(spec.objectives, scene.metrics, spec.scene)
     if issues:
@@ -226,6 +226,16 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
         except InvalidParameter as error:
             issues.append(Issue(field, value, error.remedy))
     return issues
+
+
+def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]:
+    try:
+        check_weight_file(fixed)
+    except InvalidParameter as error:
+        if spec.parameters.keys() & {"clip_model", "clip_pretrained"}:
+            return [Issue(f"parameters.{error.name}", error.value, error.remedy)]
+        return [Issue("base", spec.base, str(error))]
+    return []
 
 
 def _check_rungs(spec: SweepSpec) -> list[Issue]:

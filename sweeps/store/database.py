@@ -44,7 +44,6 @@ class Database:
             StoreUnavailable: the database can't be reached or written, or is of a newer version.
         """
         parsed = store_url(url)
-        shown = parsed.render_as_string(hide_password=True)
         try:
             engine = _engine(parsed)
             database = cls(engine, clock)
@@ -52,11 +51,9 @@ class Database:
                 _prepare_sqlite(engine)
             database.exclusively(_migrate)
         except (DBAPIError, sqlite3.Error) as error:
-            raise StoreUnavailable(f"the database {shown} can't be opened: {_one_line(error)}") from error
+            raise _unavailable(parsed, "can't be opened", _one_line(error)) from error
         except OSError as error:
-            raise StoreUnavailable(
-                f"the database {shown} can't be opened: {error.strerror} ({error.filename})"
-            ) from None
+            raise _unavailable(parsed, "can't be opened", f"{error.strerror} ({error.filename})") from None
         return database
 
     def close(self) -> None:
@@ -165,8 +162,14 @@ def _in_our_words(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (OperationalError, ProgrammingError) as error:
-        shown = engine.url.render_as_string(hide_password=True)
-        raise StoreUnavailable(f"the database {shown} failed: {_one_line(error)}") from error
+        raise _unavailable(engine.url, "failed", _one_line(error)) from error
+
+
+def _unavailable(url: URL, what: str, reason: str) -> StoreUnavailable:
+    remedy = "check F3RM_STORE_URL, and that the server runs"
+    if url.get_backend_name() == "sqlite":
+        remedy = "make room, or set F3RM_DATA_DIR to a folder that you may write to"
+    return StoreUnavailable(f"the database {url.render_as_string(hide_password=True)} {what}: {reason}; {remedy}")
 
 
 def _one_line(error: Exception) -> str:

@@ -30,7 +30,7 @@ from f3rm_core.evaluation.language import (
 )
 from f3rm_core.features.clip import ClipExtractor
 from f3rm_core.features.embedded import EMBEDDED_FILE
-from f3rm_core.features.extractor import FeatureSettings
+from f3rm_core.features.settings import FeatureSettings
 from tools.tabletop.data import Shard, load_shard
 from tools.tabletop.layout import FIRST_OBJECT_ID
 from tools.tabletop.model import MODEL_NAME

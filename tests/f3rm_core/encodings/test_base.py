@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 
 import pytest
 
-from f3rm_core.encodings import base
 from f3rm_core.encodings.base import GridSpec, build_grid, resolve_backend
 from f3rm_core.errors import InvalidParameter
 
@@ -19,33 +18,35 @@ SPEC = GridSpec(2, 4, 8, 10, 2)
         ("auto", "cpu", "numba"),
         ("auto", "cuda", "reference"),
         ("auto", "cuda:1", "reference"),
+        ("auto", "mps", "reference"),
         ("reference", "cpu", "reference"),
         ("numba", "cpu", "numba"),
     ],
 )
-def test_backend_of_a_device(backend: str, device: str, resolved: str) -> None:
+@pytest.mark.usefixtures("fresh_tcnn")
+def test_backend_of_a_device(backend: str, device: str, resolved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tinycudann", None)
     assert resolve_backend(backend, device) == resolved
 
 
-@pytest.mark.parametrize(("installed", "resolved"), [(True, "tcnn"), (False, "reference")])
-def test_auto_on_cuda_is_tcnn_once_there_is_one(
-    monkeypatch: pytest.MonkeyPatch, installed: bool, resolved: str
-) -> None:
-    monkeypatch.setitem(base.BACKENDS, "tcnn", "adapter:Adapter")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
-    assert resolve_backend("auto", "cuda") == resolved
+@pytest.mark.usefixtures("standin")
+def test_auto_on_cuda_is_tcnn_where_tinycudann_can_be_imported() -> None:
+    assert resolve_backend("auto", "cuda") == "tcnn"
+    assert resolve_backend("tcnn", "cuda:1") == "tcnn"
     assert resolve_backend("auto", "cpu") == "numba"
 
 
 @pytest.mark.parametrize(
     ("backend", "device", "message"),
     [
-        ("tcnn", "cuda", "backend='tcnn': not in this version; use auto or one of numba, reference"),
-        ("fast", "cpu", "backend='fast': must be auto or one of numba, reference"),
-        ("numba", "cuda", "backend='numba': runs on the CPU only, not on cuda; use auto"),
+        ("fast", "cpu", "encoding_backend='fast': must be auto or one of numba, reference, tcnn"),
+        ("numba", "cuda", "encoding_backend='numba': runs on the CPU only, not on cuda; use auto"),
+        ("tcnn", "cuda", "encoding_backend='tcnn': tinycudann is not installed; see docs/cuda.md, or use auto"),
     ],
 )
-def test_backends_that_cannot_be_had(backend: str, device: str, message: str) -> None:
+@pytest.mark.usefixtures("fresh_tcnn")
+def test_backends_that_cannot_be_had(backend: str, device: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tinycudann", None)
     with pytest.raises(InvalidParameter) as caught:
         build_grid(SPEC, backend, device)
     assert str(caught.value) == message

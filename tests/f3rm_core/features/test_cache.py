@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from f3rm_core.array_cache import default_cache_dir
 from f3rm_core.errors import SceneError, UsageError, WeightsUnavailable
-from f3rm_core.features import FeatureExtractor, default_cache_dir, features_of
+from f3rm_core.features import FeatureExtractor, features_of
 
 Photos = Callable[..., list[Path]]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from f3rm_core.errors import InvalidParameter, WeightsUnavailable
+from f3rm_core.errors import InvalidParameter, UsageError, WeightsUnavailable
 from f3rm_core.features import FeatureSettings, ensure_weights, weights
 
 REAL = FeatureSettings()  # ViT-L-14-336-quickgelu with OpenAI's weights
@@ -36,8 +36,8 @@ def empty_hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
-def refused(settings: FeatureSettings, cache_dir: Path) -> str:
-    with pytest.raises(WeightsUnavailable) as caught:
+def refused(settings: FeatureSettings, cache_dir: Path, error: type[UsageError] = WeightsUnavailable) -> str:
+    with pytest.raises(error) as caught:
         ensure_weights(settings, cache_dir)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -91,7 +91,7 @@ class TestHub:
 
 class TestFiles:
     def test_missing(self, tmp_path: Path) -> None:
-        message = refused(FeatureSettings(clip_pretrained=str(tmp_path / "gone.pt")), tmp_path)
+        message = refused(FeatureSettings(clip_pretrained=str(tmp_path / "gone.pt")), tmp_path, InvalidParameter)
         assert "gone.pt': no such file" in message
 
     def test_unknown_tag(self, tmp_path: Path) -> None:
@@ -124,7 +124,8 @@ class TestFiles:
         elif content == "cut":
             file.write_bytes(compact_file.read_bytes()[:-1])
         settings = FeatureSettings(clip_model="tabletop-mini", clip_pretrained=str(file))
-        assert "compact.safetensors" in refused(settings, tmp_path / "cache")
+        error = InvalidParameter if content == "missing" else WeightsUnavailable
+        assert "compact.safetensors" in refused(settings, tmp_path / "cache", error)
         assert not (tmp_path / "cache").exists()
 
 

@@ -51,7 +51,12 @@ def test_the_embedded_scenes_load() -> None:
 
 @pytest.mark.parametrize(
     ("location", "message"),
-    [("embedded:nothing", "no such embedded scene; there is tabletop"), ("/no/such/folder", "no such folder")],
+    [
+        ("embedded:nothing", "no such embedded scene; there is tabletop"),
+        ("/no/such/folder", "no such folder"),
+        ("~nobody-of-this-name/room", "no such folder"),
+        ("a" * 5000, "no such folder"),
+    ],
 )
 def test_a_missing_scene(location: str, message: str) -> None:
     with pytest.raises(SceneError, match=message):

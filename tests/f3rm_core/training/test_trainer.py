@@ -47,16 +47,29 @@ def test_every_metric_is_there_and_learning_shows(run: Runner) -> None:
     assert long.backend == "numba"
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(run: Runner) -> None:
-    first, again, other = run(6), run(6), run(6, changes={"seed": 1})
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(threads: int, run: Runner) -> None:
+    first, again = run(6, threads=threads), run(6, threads=threads)
+    other = run(6, threads=threads, changes={"seed": 1})
     assert quality(first) == quality(again)
     assert quality(first) != quality(other)
 
 
-def test_a_resumed_run_ends_as_an_unbroken_one(run: Runner, tmp_path: Path) -> None:
-    unbroken = run(14)
-    run(5, checkpoint_dir=tmp_path)
-    resumed = run(14, resume_from=tmp_path)
+@pytest.mark.parametrize("enable_cache", [True, False])
+def test_features_extracted_on_the_way_do_not_change_the_training(
+    enable_cache: bool, run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = run(3)  # features from the cache, or extracted by an earlier test
+    monkeypatch.setenv("F3RM_CACHE_DIR", str(tmp_path / "empty"))
+    assert quality(run(3, changes={"enable_cache": enable_cache})) == quality(known)
+    assert quality(run(3)) == quality(known)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_resumed_run_ends_as_an_unbroken_one(threads: int, run: Runner, tmp_path: Path) -> None:
+    unbroken = run(14, threads=threads)
+    run(5, checkpoint_dir=tmp_path, threads=threads)
+    resumed = run(14, resume_from=tmp_path, threads=threads)
     assert quality(resumed) == quality(unbroken)
     assert resumed.steps == 14
 

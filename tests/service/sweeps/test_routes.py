@@ -76,6 +76,8 @@ class TestCreate:
             ({"objectives": ["lpips"]}, "objectives.0", "can't give it"),
             ({"budget": {"trials": 0}}, "budget.trials", "greater than or equal to 1"),
             ({"base": "nope"}, "base", "no such preset"),
+            ({"parameters": {"clip_pretrained": "/no/such.pt"}}, "parameters.clip_pretrained", "no such file"),
+            ({"parameters": {"clip_model": "tabletop-mini"}}, "parameters.clip_pretrained", "give 'embedded'"),
             ({"scene": "embedded:moon"}, "scene", "no such embedded scene"),
             ({"scene": "/no/such/folder"}, "scene", "no such folder"),
         ],

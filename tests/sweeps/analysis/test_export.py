@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from f3rm_core import UsageError
-from sweeps.analysis.export import command, differences, preset_yaml, write_preset
+from sweeps.analysis.export import command, differences, preset_yaml
 from sweeps.spec.presets import load_preset
 from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.store.attempts import AttemptStore
@@ -47,7 +44,7 @@ def test_an_exported_preset_is_the_trials_configuration(tmp_path: Path, tiny_sce
     }
     sweep, trial = a_result(tmp_path, tiny_scene, **parts)
     path = tmp_path / "winner.yaml"
-    write_preset(path, preset_yaml(sweep, trial, why="Best of all."))
+    path.write_text(preset_yaml(sweep, trial, why="Best of all."))
     preset = load_preset(path)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in preset.resolved.items()}
     assert plain == trial.configuration
@@ -66,7 +63,7 @@ def test_a_base_in_a_file_is_not_needed_to_load_the_export(tmp_path: Path, tiny_
     base.write_text("name: mine\nbase: f3rm_default\nparameters: {max_res: 512}\n")
     sweep, trial = a_result(tmp_path, tiny_scene, base=str(base))
     path = tmp_path / "winner.yaml"
-    write_preset(path, preset_yaml(sweep, trial))
+    path.write_text(preset_yaml(sweep, trial))
     base.unlink()
     assert load_preset(path).resolved["max_res"] == 512
     assert load_preset(path).base == "f3rm_default"
@@ -81,12 +78,3 @@ def test_the_command_quotes_what_needs_it(tmp_path: Path, tiny_scene: Path) -> N
     sweep, _ = a_result(tmp_path, tiny_scene)
     line = command(sweep, preset_file="my winner.yaml")
     assert line == f"f3rm-sweeps train --preset 'my winner.yaml' --scene {tiny_scene}"
-
-
-def test_a_file_that_can_not_be_written_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="can't be written"):
-        write_preset(tmp_path / "none" / "winner.yaml", "text")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(UsageError, match="can't be written"):
-        write_preset(tmp_path / "folder", "text")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

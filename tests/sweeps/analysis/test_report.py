@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from f3rm_core import UsageError
+from sweeps.analysis import report
 from sweeps.analysis.interactive import front_figure
 from sweeps.analysis.report import plot_front
 from sweeps.errors import NoResults
 from sweeps.spec.objectives import objectives_of
+from tests.full_disk import no_room_beyond
 
 OBJECTIVES = objectives_of(["psnr", "feature_gain", "train_seconds"])
 RESULTS = {
@@ -44,6 +48,30 @@ def test_one_trial_is_a_front(tmp_path: Path) -> None:
     assert (tmp_path / "front.svg").read_text().rstrip().endswith("</svg>")
 
 
+def test_no_label_covers_another_or_a_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two trials in nearly one place, one of them the winner, near the corner: its long label has to turn left."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(report, "_save", lambda figure, path: drawn.append(figure))
+    results = {
+        7: {"psnr": 24.23, "feature_gain": 0.8665},
+        9: {"psnr": 24.27, "feature_gain": 0.8663},
+        1: {"psnr": 24.40, "feature_gain": 0.8612},
+        2: {"psnr": 21.12, "feature_gain": 0.8528},
+    }
+    plot_front(tmp_path / "front.png", title="t", objectives=OBJECTIVES[:2], results=results, winner=9)
+    (axes,) = drawn[0].axes
+    labels = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert set(labels) == {"7", "1", "trial 9: balanced winner"}
+    for first, second in itertools.combinations(labels.values(), 2):
+        assert not first.overlaps(second)
+    for extent in labels.values():
+        assert not extent.overlaps(axes.get_legend().get_window_extent())
+        assert not any(
+            extent.contains(*axes.transData.transform((trial["psnr"], trial["feature_gain"])))
+            for trial in results.values()
+        )
+
+
 def test_what_can_not_be_drawn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoResults):
         plot_front(tmp_path / "front.png", title="t", objectives=OBJECTIVES, results={})
@@ -51,6 +79,8 @@ def test_what_can_not_be_drawn_is_refused(tmp_path: Path) -> None:
         plot_front(tmp_path / "front.txt", title="t", objectives=OBJECTIVES, results=RESULTS)
     with pytest.raises(UsageError, match="can't be written"):
         plot_front(tmp_path / "none" / "front.png", title="t", objectives=OBJECTIVES, results=RESULTS)
+    with pytest.raises(UsageError, match="can't be written"), no_room_beyond(1000):
+        plot_front(tmp_path / "front.png", title="t", objectives=OBJECTIVES, results=RESULTS)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -105,7 +105,7 @@ def test_a_sweep_that_fails_is_told_with_its_cause(
 def test_an_output_folder_that_cant_be_made(command: Command, service: FakeService, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = command("demo", "--output", tmp_path / "file" / "out")
-    assert ran.code == 1
+    assert ran.code == 2
     assert service.sent == []
     assert ran.err.count("\n") == 1
 

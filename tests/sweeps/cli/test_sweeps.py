@@ -224,6 +224,17 @@ class TestSubmit:
         command("submit", spec_file)
         assert service.sent[0]["scene"] == str(tmp_path / "room")
 
+    def test_a_relative_weight_file_is_that_of_the_current_folder_and_a_tag_stays(
+        self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("./w", "w.pt", "openai"):
+            (tmp_path / name).touch()
+            spec_file.write_text(yaml.safe_dump({**SPEC, "parameters": {"clip_pretrained": name}}))
+            command("submit", spec_file)
+        sent = [body["parameters"]["clip_pretrained"] for body in service.sent]
+        assert sent == [str(tmp_path / "w"), str(tmp_path / "w.pt"), "openai"]
+
     def test_below_a_scene_root_it_stays_as_written(
         self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

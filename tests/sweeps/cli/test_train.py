@@ -10,6 +10,7 @@ import yaml
 
 from f3rm_core import UsageError
 from sweeps.cli.train import parse_assignments
+from tests.full_disk import no_room_beyond
 from tests.sweeps.cli.conftest import Command
 
 
@@ -39,12 +40,17 @@ def test_words_that_are_no_assignment(word: str, said: str) -> None:
     assert said in str(error.value)
 
 
+def never(*_: object) -> None:
+    raise AssertionError("training was started")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--set", "max_res=4"], "max_res=4"),
         (["--steps", "0"], "max_num_iterations=0"),
         (["--threads", "-1"], "threads=-1"),
+        (["--set", "clip_pretrained=/no/such.pt"], "clip_pretrained='/no/such.pt': no such file"),
         (["--scene", "/no/such/scene"], "no such folder"),
         (["--scene", "embedded:moon"], "no such embedded scene"),
     ],
@@ -52,9 +58,6 @@ def test_words_that_are_no_assignment(word: str, said: str) -> None:
 def test_what_cant_work_is_told_before_torch_is_loaded(
     command: Command, tiny_scene: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
-    def never(*_: object) -> None:
-        raise AssertionError("training was started")
-
     monkeypatch.setattr("sweeps.cli.train._train", never)
     scene = [] if "--scene" in words else ["--scene", tiny_scene]
     ran = command("train", "--preset", "f3rm_default", *scene, *words)
@@ -65,9 +68,20 @@ def test_what_cant_work_is_told_before_torch_is_loaded(
 def test_an_output_folder_that_is_a_file(command: Command, tiny_scene: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     ran = command("train", "--preset", "f3rm_default", "--scene", tiny_scene, "--output", tmp_path / "out")
-    assert ran.code == 1
-    assert str(tmp_path / "out") in ran.err
-    assert ran.err.count("\n") == 1
+    assert ran.code == 2
+    said = f"--output {tmp_path / 'out'}: can't be written (File exists); choose another folder"
+    assert ran.err == f"f3rm-sweeps: {said}\n"
+
+
+def test_an_output_folder_without_room_is_told_before_the_training(
+    command: Command, tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.cli.train._train", never)
+    with no_room_beyond(100):
+        ran = command("train", "--preset", "f3rm_default", "--scene", tiny_scene, "--output", tmp_path / "out")
+    assert ran.code == 2
+    assert "can't be written (File too large)" in ran.err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_one_tiny_training(

@@ -60,6 +60,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"nmae": "x"}, "nmae", "did you mean name"),
     ({"name": None}, "name", "is required"),
     ({"name": "a b/c"}, "name", "pattern"),
+    ({"scene": "a\0b"}, "scene", "pattern"),
+    ({"base": "a\0b.yaml"}, "base", "pattern"),
     ({"space": None}, "space", "is required"),
     ({"space": {}}, "space", "at least one"),
     ({"space": {"max_ress": {"type": "int", "low": 1, "high": 2}}}, "space.max_ress", "did you mean max_res"),
@@ -210,20 +212,53 @@ class TestPlan:
     def test_a_base_that_is_none_is_refused(self, tiny_scene: Path) -> None:
         with pytest.raises(InvalidSpec, match=r"base='f3rm_defualt'.*did you mean f3rm_default"):
             check_spec(parse_spec(document(scene=str(tiny_scene), base="f3rm_defualt")))
+        with pytest.raises(InvalidSpec, match=r"~nobody-of-this-name/mine\.yaml: no such file"):
+            check_spec(parse_spec(document(scene=str(tiny_scene), base="~nobody-of-this-name/mine.yaml")))
 
     def test_fixed_values_that_do_not_go_together_are_refused(self, tiny_scene: Path) -> None:
         with pytest.raises(InvalidSpec, match=r"parameters\.feat_max_res=8: must be at least feat_start_res"):
             check_spec(parse_spec(document(scene=str(tiny_scene), parameters={"feat_max_res": 8})))
+
+    @pytest.mark.parametrize(
+        ("parameters", "words"),
+        [
+            ({"clip_pretrained": "/no/such/weights.pt"}, "'/no/such/weights.pt': no such file"),
+            ({"clip_model": "tabletop-mini"}, "'openai': tabletop-mini has no weights of this name"),
+            ({"clip_pretrained": "embedded"}, "'embedded': only clip_model='tabletop-mini' has embedded weights"),
+        ],
+    )
+    def test_a_missing_weight_file_is_refused(self, tiny_scene: Path, parameters: dict[str, Any], words: str) -> None:
+        with pytest.raises(InvalidSpec, match=words) as caught:
+            check_spec(parse_spec(document(scene=str(tiny_scene), parameters=parameters)))
+        assert caught.value.field == "parameters.clip_pretrained"
+
+    def test_a_bases_missing_weight_file_is_the_bases_fault(self, tiny_scene: Path, tmp_path: Path) -> None:
+        base = tmp_path / "mine.yaml"
+        base.write_text("name: mine\nbase: f3rm_default\nparameters: {clip_pretrained: /no/such/weights.pt}\n")
+        with pytest.raises(InvalidSpec, match=r"clip_pretrained='/no/such/weights.pt': no such") as caught:
+            check_spec(parse_spec(document(scene=str(tiny_scene), base=str(base))))
+        assert caught.value.field == "base"
+        check_spec(
+            parse_spec(document(scene=str(tiny_scene), base=str(base), parameters={"clip_pretrained": "openai"}))
+        )
+
+    def test_a_weight_file_that_is_there_and_any_tag_are_taken(self, tiny_scene: Path, tmp_path: Path) -> None:
+        (tmp_path / "weights.pt").touch()
+        for pretrained in (str(tmp_path / "weights.pt"), "laion2b_s32b_b82k", "a-tag-to-come"):
+            spec = parse_spec(document(scene=str(tiny_scene), parameters={"clip_pretrained": pretrained}))
+            assert check_spec(spec).fixed["clip_pretrained"] == pretrained
 
     def test_a_missing_scene_is_refused(self) -> None:
         with pytest.raises(SceneError, match="nowhere"):
             check_spec(parse_spec(document(scene="nowhere")))
 
 
-def test_reading_a_sweep_needs_no_heavy_library() -> None:
+def test_reading_and_checking_a_sweep_needs_no_heavy_library() -> None:
     code = (
-        "import sys, sweeps.spec.sweep, sweeps.store.repository, sweeps.settings\n"
-        "heavy = ('torch', 'ray', 'optuna', 'nerfstudio', 'alembic', 'fastapi')\n"
+        "import sys, sweeps.store.repository, sweeps.settings\n"
+        "from sweeps.spec.sweep import check_spec, parse_spec\n"
+        f"check_spec(parse_spec({document()!r}))\n"
+        "heavy = ('torch', 'open_clip', 'ray', 'optuna', 'nerfstudio', 'alembic', 'fastapi')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

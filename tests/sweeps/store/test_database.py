@@ -17,6 +17,7 @@ from sweeps.store.database import Database, store_url
 from sweeps.store.migrations import HEAD_REVISION, VERSION_TABLE
 from sweeps.store.migrations.run import scripts
 from sweeps.store.models import Base
+from tests.full_disk import no_room_beyond
 
 
 def test_the_migrations_make_the_tables_of_the_models(store_url: str) -> None:
@@ -84,8 +85,19 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreUnavailable, match="file"):
+    with pytest.raises(StoreUnavailable, match=r"file.*set F3RM_DATA_DIR to a folder that you may write to"):
         Database.open(f"sqlite:///{tmp_path / 'file' / 'store.db'}")
+
+
+def test_a_full_disk_is_named_and_the_next_opening_finds_no_half_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    for size_bytes in (100, 5000, 50_000):  # before the first page, within the schema, at the write-ahead log
+        with no_room_beyond(size_bytes), pytest.raises(StoreUnavailable) as caught:
+            Database.open(url)
+        assert str(caught.value).startswith(f"the database {url} can't be opened: ")
+        assert str(caught.value).endswith("; make room, or set F3RM_DATA_DIR to a folder that you may write to")
+        assert "\n" not in str(caught.value)
+    Database.open(url).close()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://u@h/d", "sqlite://", "sqlite:///:memory:"])
@@ -98,4 +110,5 @@ def test_a_password_is_not_shown() -> None:
     with pytest.raises(StoreUnavailable) as caught:
         Database.open("postgresql://user:secret@127.0.0.1:1/nothing")
     assert "secret" not in str(caught.value)
+    assert "check F3RM_STORE_URL, and that the server runs" in str(caught.value)
     assert store_url("postgresql://u:p@h/d").drivername == "postgresql+psycopg"

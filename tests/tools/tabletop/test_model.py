@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from f3rm_core.errors import UnknownWords
 from f3rm_core.features.clip import ClipExtractor
-from f3rm_core.features.extractor import FeatureSettings
+from f3rm_core.features.settings import FeatureSettings
 from tools.tabletop.data import Shard
 from tools.tabletop.export import TARGET_RMS, export, feature_scale
 from tools.tabletop.model import CONFIG, TabletopModel, Window

@@ -1,4 +1,4 @@
-"""What --json prints of the store's records: the names that the REST answers have."""
+"""The store's records as plain values: what --json prints, and what the service answers with addresses added."""
 
 from __future__ import annotations
 

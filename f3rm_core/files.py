@@ -1,4 +1,4 @@
-"""Files in the cache: written whole or not at all, and known by their content."""
+"""Files written whole or not at all, in the cache and where users want them; and files known by their content."""
 
 from __future__ import annotations
 
@@ -41,18 +41,26 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UsageError: the folder is read-only, the disk is full, or the like.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    with cache_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacement(path) as stream:
+            yield stream
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that a user named. A link stays a link; a device or a pipe is written to and not replaced.
+
+    Raises:
+        UsageError: it can't be written; what was there stays, and nothing is left beside it.
+    """
     try:
-        with cache_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("xb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        with _replacement(Path(os.path.realpath(path))) as stream:
+            stream.write(content)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be written ({error.strerror}); choose another place") from None
 
 
 @contextmanager
@@ -67,6 +75,20 @@ def cache_errors(folder: Path) -> Iterator[None]:
             f"cache folder {folder}: can't be written ({error.strerror}); "
             "free space there, or set F3RM_CACHE_DIR to a folder with room that you may write to"
         ) from error
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[BinaryIO]:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @lru_cache(maxsize=4096)

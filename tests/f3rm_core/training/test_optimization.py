@@ -1,0 +1,104 @@
+"""One training step: Adam by the book, and what is said when it diverges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import SceneBox
+
+from f3rm_core import Diverged, build_config
+from f3rm_core.training.optimization import Optimization
+
+CHANNELS, RAYS = 6, 32
+
+
+@pytest.fixture
+def optimization(tiny_parameters: dict[str, Any]) -> Optimization:
+    return build(tiny_parameters)
+
+
+def build(parameters: dict[str, Any]) -> Optimization:
+    torch.manual_seed(0)
+    config = build_config(parameters)
+    box = SceneBox(aabb=torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]]))
+    model = config.pipeline.model.setup(
+        scene_box=box, num_train_data=4, metadata={"feature_dim": CHANNELS}, grad_scaler=None
+    )
+    model.train()
+    return Optimization(model, config)
+
+
+def step(optimization: Optimization, number: int) -> float:
+    rays = RayBundle(
+        origins=torch.randn(RAYS, 3) * 0.3,
+        directions=torch.nn.functional.normalize(torch.randn(RAYS, 3), dim=-1),
+        pixel_area=torch.ones(RAYS, 1),
+        camera_indices=torch.randint(0, 4, (RAYS, 1)),
+        nears=torch.full((RAYS, 1), 0.05),
+        fars=torch.full((RAYS, 1), 10.0),
+    )
+    batch = {"image": torch.rand(RAYS, 3), "feature": torch.randn(RAYS, CHANNELS)}
+    return float(optimization.step(number, rays, batch))
+
+
+def test_tables_are_optimized_by_adam_over_all_rows(optimization: Optimization) -> None:
+    """Kingma and Ba 2015, algorithm 1, in float64; the step count is that of the training, for every row alike."""
+    table = optimization.model.feature_field.grid.params
+    expected = table.detach().double()
+    first, second = torch.zeros_like(expected), torch.zeros_like(expected)
+    without_gradient = torch.zeros_like(table, dtype=torch.bool)
+    for number in range(4):
+        before = table.detach().clone()
+        step(optimization, number)
+        assert table.grad is not None
+        gradient = table.grad.double()
+        rate = 1e-2 * optimization.schedules["feature_field"](number)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        unbiased_first, unbiased_second = first / (1 - 0.9 ** (number + 1)), second / (1 - 0.999 ** (number + 1))
+        expected = expected - rate * unbiased_first / (unbiased_second.sqrt() + 1e-15)
+        without_gradient |= (gradient == 0) & (table.detach() != before)
+    torch.testing.assert_close(table.detach().double(), expected, rtol=1e-4, atol=1e-7)
+    assert without_gradient.any()  # rows that no ray touched in a step move on, by their momentum
+
+
+def test_divergence_names_the_step_and_the_group_of_the_largest_gradient(optimization: Optimization) -> None:
+    step(optimization, 0)
+    for parameter in optimization.model.proposal_networks.parameters():
+        assert parameter.grad is not None
+        parameter.grad.fill_(100.0)
+    with pytest.raises(Diverged, match=r"loss is nan at step 1: .*largest gradient before it was of proposal_networks"):
+        optimization.check_finite(torch.tensor(torch.nan), 1)
+
+
+def test_a_gradient_that_is_not_finite_is_the_largest(optimization: Optimization) -> None:
+    step(optimization, 0)
+    for parameter in optimization.model.proposal_networks.parameters():
+        assert parameter.grad is not None
+        parameter.grad.fill_(1e6)
+    head = optimization.model.feature_field.head.weights[0]
+    assert head.grad is not None
+    head.grad[0, 0] = torch.nan
+    with pytest.raises(Diverged, match=r"of feature_field \(norm nan\)"):
+        optimization.check_finite(torch.tensor(torch.inf), 1)
+
+
+def test_a_loss_that_is_not_finite_changes_no_parameter(optimization: Optimization) -> None:
+    with torch.no_grad():
+        optimization.model.feature_field.head.weights[0].fill_(torch.inf)
+    before = optimization.model.field.grid.params.detach().clone()
+    with pytest.raises(Diverged, match=r"at step 0: .*no step was done before it"):
+        step(optimization, 0)
+    assert torch.equal(optimization.model.field.grid.params, before)
+
+
+def test_the_first_step_moves_by_the_learning_rate(tiny_parameters: dict[str, Any]) -> None:
+    optimization = build({**tiny_parameters, "lr_feature_field": 0.25})
+    head = optimization.model.feature_field.head.weights[0]
+    before = head.detach().clone()
+    step(optimization, 0)
+    # Adam's first step is the rate times the gradient's sign.
+    torch.testing.assert_close((head - before).abs(), torch.full_like(head, 0.25), rtol=1e-3, atol=0)

@@ -1,0 +1,87 @@
+"""What any database must do for leases. Runs on SQLite, and on PostgreSQL with `-m slow`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from sweeps.errors import LeaseHeld, LeaseLost, WrongState
+from sweeps.store.repository import Repository
+from tests.sweeps.store.actions import DEAD_HERE, a_sweep, add, drive
+
+
+class TestLease:
+    def test_a_live_driver_keeps_others_out(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        drive(repository, sweep.id)
+        with pytest.raises(LeaseHeld, match="another-machine"):
+            drive(repository, sweep.id)
+        assert repository.get_sweep(sweep.id).state == "running"
+
+    def test_a_lease_that_is_not_renewed_runs_out(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        first = drive(repository, sweep.id)
+        clock.forward(29)
+        first.renew()
+        clock.forward(29)
+        with pytest.raises(LeaseHeld):
+            drive(repository, sweep.id)
+        clock.forward(2)
+        assert repository.get_sweep(sweep.id).state == "interrupted"
+        second = drive(repository, sweep.id)
+        assert repository.get_sweep(sweep.id).state == "running"
+        with pytest.raises(LeaseLost):
+            first.renew()
+        with pytest.raises(LeaseLost):
+            add(first)
+        with pytest.raises(LeaseLost):
+            first.finish("completed", stop_reason="done")
+        add(second)
+
+    def test_a_driver_known_to_be_dead_need_not_be_waited_for(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        drive(repository, sweep.id, DEAD_HERE)
+        assert repository.get_sweep(sweep.id).state == "interrupted"
+        assert repository.sweeps_to_start() == [sweep.id]
+        drive(repository, sweep.id)
+
+    def test_a_driver_that_was_only_slow_goes_on(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        clock.forward(31)
+        assert repository.get_sweep(sweep.id).state == "interrupted"
+        held.renew()
+        assert repository.get_sweep(sweep.id).state == "running"
+        # 31 s passed, but a machine that sleeps does not drive: one lease's time counts.
+        assert repository.get_sweep(sweep.id).driver_seconds == 30.0
+
+    def test_two_that_take_a_lease_at_once_are_one(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        outcomes: list[str] = []
+        barrier = threading.Barrier(5)
+
+        def take() -> None:
+            barrier.wait()
+            try:
+                drive(repository, sweep.id)
+                outcomes.append("held")
+            except LeaseHeld:
+                outcomes.append("refused")
+
+        threads = [threading.Thread(target=take) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["held"] + ["refused"] * 4
+
+    def test_a_finished_sweep_is_not_driven(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        drive(repository, sweep.id).finish("completed", stop_reason="all 3 trials ended")
+        found = repository.get_sweep(sweep.id)
+        assert (found.state, found.stop_reason) == ("completed", "all 3 trials ended")
+        assert repository.lease(sweep.id) is None
+        with pytest.raises(WrongState, match="completed"):
+            drive(repository, sweep.id)

@@ -1,0 +1,171 @@
+"""What any database must do for sweeps. Runs on SQLite, and on PostgreSQL with `-m slow`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from sweeps.errors import IdempotencyConflict, InvalidCursor, StaleAttempt, UnknownSweep, UnknownTrial, WrongState
+from sweeps.spec.sweep import SweepSpec
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.records import Failed, SweepRecord
+from sweeps.store.repository import Repository
+from tests.sweeps.store.actions import GOOD, a_spec, a_sweep, drive, launch
+
+
+class TestSweeps:
+    def test_a_new_sweep_is_queued_with_its_spec(self, repository: Repository) -> None:
+        created, is_new = repository.create_sweep(a_spec())
+        assert is_new
+        found = repository.get_sweep(created.id)
+        assert (found.state, found.name, found.trials_planned, found.counts) == ("queued", "a-sweep", 3, {})
+        assert SweepSpec.model_validate(dict(found.spec)) == a_spec()
+
+    def test_the_same_key_and_spec_give_the_same_sweep(self, repository: Repository) -> None:
+        first, _ = repository.create_sweep(a_spec(), idempotency_key="k")
+        second, is_new = repository.create_sweep(a_spec(), idempotency_key="k")
+        assert second.id == first.id
+        assert not is_new
+        assert len(repository.list_sweeps().items) == 1
+
+    def test_the_same_key_with_another_spec_is_refused(self, repository: Repository) -> None:
+        repository.create_sweep(a_spec(), idempotency_key="k")
+        with pytest.raises(IdempotencyConflict, match="'k'"):
+            repository.create_sweep(a_spec(trials=4), idempotency_key="k")
+
+    def test_one_key_from_many_threads_makes_one_sweep(self, repository: Repository) -> None:
+        made: list[tuple[SweepRecord, bool]] = []
+        barrier = threading.Barrier(6)
+
+        def create() -> None:
+            barrier.wait()
+            made.append(repository.create_sweep(a_spec(), idempotency_key="k"))
+
+        threads = [threading.Thread(target=create) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 6
+        assert len({sweep.id for sweep, _ in made}) == 1
+        assert sum(is_new for _, is_new in made) == 1
+
+    def test_unknown_sweeps_and_trials_are_named(self, repository: Repository) -> None:
+        with pytest.raises(UnknownSweep, match="nope"):
+            repository.get_sweep("nope")
+        sweep = a_sweep(repository)
+        with pytest.raises(UnknownTrial, match="5"):
+            repository.get_trial(sweep.id, 5)
+        with pytest.raises(UnknownSweep, match="nope"):
+            repository.list_trials("nope")
+
+    def test_pages_hold_every_sweep_once_newest_first(self, repository: Repository, clock: Any) -> None:
+        made = []
+        for index in range(7):
+            made.append(a_sweep(repository, f"s{index}").id)
+            clock.forward(index % 2)  # two of them at the same instant
+        seen, cursor = [], None
+        for _ in range(4):
+            page = repository.list_sweeps(limit=2, cursor=cursor)
+            seen += [sweep.id for sweep in page.items]
+            cursor = page.next_cursor
+        assert cursor is None
+        assert sorted(seen) == sorted(made)
+        assert seen[0] == made[-1]
+
+    @pytest.mark.parametrize("cursor", ["x", "bm9wZQ", "WyIxIl0", "WzFd"])
+    def test_a_cursor_that_is_none_is_refused(self, repository: Repository, cursor: str) -> None:
+        with pytest.raises(InvalidCursor):
+            repository.list_sweeps(cursor=cursor)
+
+    def test_a_sweep_is_found_by_name_and_by_the_beginning_of_its_id(self, repository: Repository) -> None:
+        sweep = a_sweep(repository, "one")
+        a_sweep(repository, "two")
+        a_sweep(repository, "two")
+        assert repository.find_sweep("one").id == sweep.id
+        assert repository.find_sweep(sweep.id[:5]).id == sweep.id
+        with pytest.raises(UnknownSweep, match="2 sweeps fit"):
+            repository.find_sweep("two")
+        with pytest.raises(UnknownSweep, match="no such sweep"):
+            repository.find_sweep("%")
+
+
+class TestCancelAndResume:
+    def test_a_queued_sweep_is_cancelled_at_once(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        assert repository.request_cancel(sweep.id).state == "cancelled"
+        assert repository.request_cancel(sweep.id).state == "cancelled"
+        assert repository.sweeps_to_start() == []
+
+    def test_a_running_sweep_is_asked_to_stop(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        attempt = launch(held)
+        assert repository.request_cancel(sweep.id).state == "running"
+        assert AttemptStore(repository.database).report(attempt.token, step=1, total_steps=10, loss=1, metrics={})
+        assert held.renew()
+        held.finish("cancelled", stop_reason="cancelled by request")
+        assert repository.get_trial(sweep.id, 0).state == "cancelled"
+        with pytest.raises(StaleAttempt, match="cancelled"):
+            AttemptStore(repository.database).finish(attempt.token, GOOD)
+
+    def test_a_cancelled_sweep_goes_on_where_it_was(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        AttemptStore(repository.database).finish(launch(held, 0).token, GOOD)
+        launch(held, 1)
+        held.finish("cancelled", stop_reason="cancelled by request")
+        resumed = repository.request_resume(sweep.id)
+        assert (resumed.state, resumed.cancel_requested, resumed.finished_at) == ("queued", False, None)
+        states = [trial.state for trial in repository.all_trials(sweep.id)]
+        assert states == ["completed", "queued"]
+
+    def test_a_failed_sweep_tries_again_what_may_end_otherwise(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        worker = AttemptStore(repository.database)
+        for number, reason in enumerate(("crashed", "diverged", "invalid")):
+            worker.finish(launch(held, number).token, Failed(reason, "no"))
+        held.finish("failed", stop_reason="all ended", error="no trial completed")
+        assert repository.get_sweep(sweep.id).error == "no trial completed"
+        repository.request_resume(sweep.id)
+        states = [trial.state for trial in repository.all_trials(sweep.id)]
+        assert states == ["queued", "failed", "failed"]
+
+    def test_a_sweep_that_would_fail_again_is_not_resumed(self, repository: Repository) -> None:
+        sweep = a_sweep(repository, trials=1)
+        held = drive(repository, sweep.id)
+        AttemptStore(repository.database).finish(launch(held).token, Failed("diverged", "NaN"))
+        held.finish("failed", stop_reason="all ended")
+        with pytest.raises(WrongState, match="diverged"):
+            repository.request_resume(sweep.id)
+        assert repository.get_sweep(sweep.id).state == "failed"
+
+    @pytest.mark.parametrize("state", ["completed", "running"])
+    def test_other_states_are_not_resumed(self, repository: Repository, state: str) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        if state == "completed":
+            held.finish("completed", stop_reason="done")
+        with pytest.raises(WrongState, match=state):
+            repository.request_resume(sweep.id)
+
+    def test_a_completed_sweep_can_not_be_cancelled(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        drive(repository, sweep.id).finish("completed", stop_reason="done")
+        with pytest.raises(WrongState, match="completed"):
+            repository.request_cancel(sweep.id)
+
+    def test_a_sweep_whose_driver_did_not_start_fails(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        assert repository.fail_sweep(sweep.id, "disk full").error == "disk full"
+        with pytest.raises(WrongState, match="failed"):
+            repository.fail_sweep(sweep.id, "again")
+
+    def test_a_driven_sweep_is_not_given_up(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        drive(repository, sweep.id)
+        with pytest.raises(WrongState, match="running"):
+            repository.fail_sweep(sweep.id, "disk full")

@@ -1,0 +1,136 @@
+"""What any database must do for trials. Runs on SQLite, and on PostgreSQL with `-m slow`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweeps.errors import StaleAttempt, WrongState
+from sweeps.store.attempts import KEPT_LOSSES, AttemptStore
+from sweeps.store.records import Completed, Failed
+from sweeps.store.repository import Repository
+from tests.sweeps.store.actions import ELSEWHERE, GOOD, a_sweep, add, drive, launch
+
+
+class TestAttempts:
+    def test_a_trial_runs_and_ends_once(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        attempt = launch(drive(repository, sweep.id))
+        worker = AttemptStore(repository.database)
+        worker.identify(attempt.token, ELSEWHERE, environment={"torch": "2"})
+        assert not worker.report(attempt.token, step=5, total_steps=10, loss=0.5, metrics={})
+        assert repository.get_trial(sweep.id, 0).step == 5
+        worker.finish(attempt.token, GOOD)
+        trial = repository.get_trial(sweep.id, 0)
+        assert (trial.state, trial.metrics, trial.attempts, trial.step) == ("completed", {"psnr": 20.5}, 1, 10)
+        assert (trial.backend, trial.device, trial.threads, trial.seconds) == ("numba", "cpu", 1, 2.5)
+        assert repository.results(sweep.id) == {0: {"psnr": 20.5}}
+        assert repository.attempts(sweep.id, 0)[0].environment == {"torch": "2"}
+        with pytest.raises(StaleAttempt, match="completed"):
+            worker.finish(attempt.token, GOOD)
+        with pytest.raises(StaleAttempt):
+            worker.report(attempt.token, step=6, total_steps=10, loss=0.5, metrics={})
+
+    def test_an_unknown_token_is_refused(self, repository: Repository) -> None:
+        with pytest.raises(StaleAttempt, match="unknown"):
+            AttemptStore(repository.database).report("0" * 32, step=1, total_steps=2, loss=None, metrics={})
+
+    def test_a_failure_keeps_its_reason(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        attempt = launch(drive(repository, sweep.id))
+        AttemptStore(repository.database).finish(attempt.token, Failed("oom", "out of memory", "Traceback"))
+        trial = repository.get_trial(sweep.id, 0)
+        assert (trial.state, trial.failure_reason, trial.failure_message) == ("failed", "oom", "out of memory")
+        assert trial.failure_detail == "Traceback"
+        assert trial.metrics == {}
+
+    def test_a_metric_that_is_not_finite_is_refused(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        attempt = launch(drive(repository, sweep.id))
+        broken = Completed({"psnr": float("nan")}, "numba", "cpu", 1, 10, 1.0)
+        with pytest.raises(ValueError, match="psnr"):
+            AttemptStore(repository.database).finish(attempt.token, broken)
+        assert repository.get_trial(sweep.id, 0).state == "running"
+
+    def test_a_takeover_closes_attempts_and_queues_their_trials_again(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        stale = launch(drive(repository, sweep.id))
+        clock.forward(31)
+        second = drive(repository, sweep.id)
+        assert [orphan.token for orphan in second.orphans] == [stale.token]
+        worker = AttemptStore(repository.database)
+        with pytest.raises(StaleAttempt, match="lost"):
+            worker.finish(stale.token, GOOD)
+        before = repository.get_trial(sweep.id, 0)
+        assert (before.state, before.configuration) == ("queued", {"max_res": 100, "seed": 7})
+        fresh = second.start_attempt(0)
+        assert (fresh.number, fresh.trial) == (2, 0)
+        worker.finish(fresh.token, GOOD)
+        assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["lost", "completed"]
+        assert len(repository.all_trials(sweep.id)) == 1
+
+    def test_a_trial_that_is_lost_too_often_fails(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, max_attempts=2)
+        launch(held)
+        assert held.close_attempt(0, message="killed").state == "queued"
+        held.start_attempt(0)
+        trial = held.close_attempt(0, message="killed again")
+        assert (trial.state, trial.failure_reason) == ("failed", "lost")
+        assert trial.failure_message == "its worker was lost 2 times; the last time: killed again"
+        with pytest.raises(WrongState, match="failed"):
+            held.start_attempt(0)
+
+    def test_being_stopped_in_good_order_is_no_loss(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, max_attempts=1)
+        launch(held)
+        held.interrupt("stopped")
+        assert repository.get_sweep(sweep.id).state == "interrupted"
+        assert repository.get_trial(sweep.id, 0).state == "queued"
+        assert repository.attempts(sweep.id, 0)[0].outcome == "interrupted"
+
+    def test_closing_what_the_worker_has_closed_changes_nothing(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        attempt = launch(held)
+        AttemptStore(repository.database).finish(attempt.token, GOOD)
+        assert held.close_attempt(0, message="its process is gone").state == "completed"
+
+    def test_a_number_is_given_once(self, repository: Repository) -> None:
+        from sqlalchemy.exc import IntegrityError
+
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        add(held)
+        with pytest.raises(IntegrityError):
+            add(held)
+        assert len(repository.all_trials(sweep.id)) == 1
+
+    def test_progress_is_kept_about_a_hundred_times(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        attempt = launch(drive(repository, sweep.id))
+        worker = AttemptStore(repository.database)
+        for step in range(1, 301):
+            worker.report(attempt.token, step=step, total_steps=300, loss=1.0 / step, metrics={})
+        worker.report(attempt.token, step=300, total_steps=300, loss=float("nan"), metrics={"psnr": 1.0})
+        reports = repository.reports(sweep.id, 0)
+        assert len(reports) == KEPT_LOSSES + 1
+        assert (reports[-1].metrics, reports[-1].loss) == ({"psnr": 1.0}, None)
+        assert repository.reports(sweep.id, 0, after=reports[-2].id) == reports[-1:]
+
+
+def test_trials_come_in_pages_by_number_and_state(repository: Repository) -> None:
+    sweep = a_sweep(repository, trials=5)
+    held = drive(repository, sweep.id)
+    for number in range(5):
+        add(held, number)
+    held.start_attempt(3)
+    first = repository.list_trials(sweep.id, limit=3)
+    second = repository.list_trials(sweep.id, limit=3, cursor=first.next_cursor)
+    assert [trial.number for trial in first.items] == [0, 1, 2]
+    assert [trial.number for trial in second.items] == [3, 4]
+    assert second.next_cursor is None
+    assert [trial.number for trial in repository.list_trials(sweep.id, state="running").items] == [3]
+    assert repository.get_sweep(sweep.id).counts == {"queued": 4, "running": 1}
