@@ -10,6 +10,8 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from f3rm_core.kernel_cache import find_kernel_cache
+
 if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig as F3RMTrainerConfig
     from f3rm_core.config import FeatureDataManagerConfig as FeatureDataManagerConfig
@@ -71,6 +73,8 @@ _PLACES = {
 }
 _WITH_NERFSTUDIO = ("config", "training.trainer")
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+find_kernel_cache()  # before anything imports numba, by whatever module of ours it comes first
 
 
 def __dir__() -> list[str]:

@@ -64,15 +64,17 @@ class FeatureSettings:
         """The weight file that the settings name; None for a tag, which only open_clip can judge.
 
         Raises:
-            InvalidParameter: they name a file that is not there.
+            InvalidParameter: they name a file that is not there, or can't be read.
         """
         if self.clip_pretrained == "embedded":
             return EMBEDDED_FILE
         # os.path, as pathlib raises where a name is too long, a folder closed, or a user unknown
         file = os.path.expanduser(self.clip_pretrained)
         if os.path.isfile(file):
-            return Path(file)
-        if names_weight_file(file):
+            if os.access(file, os.R_OK):
+                return Path(file)
+            reason = "you may not read this file"
+        elif names_weight_file(file):
             reason = "no such file" if os.path.isabs(file) else f"no such file in {Path.cwd()}"
         elif self.clip_model == EMBEDDED_MODEL:
             reason = f"{EMBEDDED_MODEL} has no weights of this name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ def run(arguments: Sequence[str]) -> int:
     # Taken out here so that it may stand anywhere: users add it to the end of what they typed last.
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
+    # It would warn of a home folder that can't be written, which is no news for who set F3RM_CACHE_DIR.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         code = app(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from sweeps.cli.client import Client, NoService
 from sweeps.cli.exits import CommandFailed
 from sweeps.driver_process import child_environment, last_line, module_command
+from sweeps.errors import InvalidSetting
 from sweeps.settings import Settings
 
 START_SECONDS = 60.0
@@ -21,6 +22,7 @@ def running_service(settings: Settings) -> Iterator[Client]:
     """The service of these settings: the one that runs, or one started on a free port and ended afterwards.
 
     Raises:
+        InvalidSetting: the data folder can't be written.
         CommandFailed: it does not start; the message is its own.
     """
     try:
@@ -31,8 +33,15 @@ def running_service(settings: Settings) -> Iterator[Client]:
         yield running
         return
     log = settings.data_dir / "service.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("wb")
+    except OSError as error:
+        raise InvalidSetting(
+            f"F3RM_DATA_DIR={str(settings.data_dir)!r}: can't be written ({error.strerror}); set it to a folder with "
+            "room that you may write to"
+        ) from None
+    with output:
         process = subprocess.Popen(
             module_command("service"),
             stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -15,8 +16,10 @@ import pytest
 from service.server import AddressInUse, _bind, _refuse_second
 from service.settings import ServiceSettings
 from sweeps.address import forget_address, read_address, write_address
+from sweeps.cli.exits import CommandFailed
 from sweeps.cli.service_process import running_service
 from sweeps.driver_process import child_environment, module_command
+from sweeps.errors import InvalidSetting
 from sweeps.settings import Settings
 
 
@@ -50,6 +53,29 @@ def test_running_service_starts_one_and_uses_one_that_runs(settings: Settings) -
         assert first.url == second.url
         assert second.answers()
     assert not first.answers()
+
+
+def test_a_data_folder_that_cant_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = Settings.from_environment({"F3RM_DATA_DIR": str(tmp_path / "file")})
+    with pytest.raises(InvalidSetting, match=r"F3RM_DATA_DIR='.*/file': can't be written"), running_service(settings):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("f3rm-sweeps: its reason", "the service did not start: its reason"),
+        ("", "it left no word in .*service.log; make room there"),  # as on a full disk
+    ],
+)
+def test_a_service_that_ends_at_once_says_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, words: str, said: str
+) -> None:
+    command = [sys.executable, "-c", f"raise SystemExit({words!r})"]
+    monkeypatch.setattr("sweeps.cli.service_process.module_command", lambda _: command)
+    with pytest.raises(CommandFailed, match=said), running_service(settings):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,13 @@ class TestWeightFile:
         assert words in caught.value.remedy
         assert "\n" not in str(caught.value)
 
+    def test_a_file_that_cannot_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = tmp_path / "w.pt"
+        file.touch(mode=0o000)
+        monkeypatch.setattr("os.access", lambda path, mode: False)  # root may read everything
+        with pytest.raises(InvalidParameter, match=r"w\.pt': you may not read this file; give a tag"):
+            FeatureSettings(clip_pretrained=str(file)).weight_file()
+
     def test_a_relative_path_says_where_it_was_looked_for(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
