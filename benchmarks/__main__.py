@@ -69,7 +69,7 @@ def _steps(
     pairs = [
         (_run("baseline_step", *options), _run("step", *options)) for _ in tqdm(range(arguments.repeats), leave=False)
     ]
-    name = f"training step, {config}, proposals {'at every step' if updates == 'always' else 'on schedule'}"
+    name = f"step, {config}, proposals {'at every step' if updates == 'always' else 'on schedule'}"
     rows = [_row(name, "ms", [(1e3 * a["seconds_per_step"], 1e3 * b["seconds_per_step"]) for a, b in pairs], target)]
     if memory:
         rows.append(_row(f"peak memory, {config}", "GB", [(a["peak_rss_gb"], b["peak_rss_gb"]) for a, b in pairs], 2.0))
@@ -86,7 +86,7 @@ def _side_by_side(arguments: argparse.Namespace) -> list[Row]:
         pairs.append((1.0 / alone["seconds_per_step"], sum(1.0 / _end(one)["seconds_per_step"] for one in both)))
     other, this = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
-    return [Row("two trials of 1 thread, one of 2 threads", "steps/s", other, this, ratio, 1.3)]
+    return [Row("two trials of 1 thread against one of 2", "steps/s", other, this, ratio, 1.3)]
 
 
 def _grids(arguments: argparse.Namespace) -> list[Row]:
@@ -128,7 +128,7 @@ def _table(rows: list[Row]) -> Table:
         column.justify = "right"
     for row in rows:
         digits = 2 if row.unit == "GB" else 1
-        figures = (f"{row.other:.{digits}f}", f"{row.this:.{digits}f}", f"{row.ratio:.1f}", f"{row.target:.1f}")
+        figures = (f"{row.other:.{digits}f}", f"{row.this:.{digits}f}", f"{row.ratio:.3g}", f"{row.target:g}")
         table.add_row(row.what, row.unit, *figures)
     return table
 

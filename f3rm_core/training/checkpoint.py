@@ -30,10 +30,12 @@ def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any]) -> Path
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+    except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
+        # torch's zip writer turns a full disk into a RuntimeError of its own words
+        cause = error if isinstance(error, OSError) else error.__context__ or error
         raise UsageError(
-            f"checkpoint {path}: can't be written ({error}); free space or choose another folder"
+            f"checkpoint {path}: can't be written ({_first_line(cause)}); free space or choose another folder"
         ) from error
     for old in folder.glob(_PATTERN):
         if old != path:
@@ -65,5 +67,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

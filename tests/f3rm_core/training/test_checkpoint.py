@@ -9,6 +9,7 @@ import torch
 
 from f3rm_core import CheckpointError, UsageError
 from f3rm_core.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from tests.full_disk import no_room_beyond
 
 
 def test_the_newest_is_kept_and_found(tmp_path: Path) -> None:
@@ -18,15 +19,10 @@ def test_the_newest_is_kept_and_found(tmp_path: Path) -> None:
     assert float(load_checkpoint(tmp_path)["value"]) == 2.0
 
 
-def test_a_failed_write_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:
     kept = save_checkpoint(tmp_path, 1, {"value": 1})
-
-    class FullDisk:
-        def __reduce__(self) -> str:
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(UsageError, match="No space left"):
-        save_checkpoint(tmp_path, 2, {"value": FullDisk()})
+    with no_room_beyond(100_000), pytest.raises(UsageError, match=r"can't be written \(.*File too large.*\); free space"):
+        save_checkpoint(tmp_path, 2, {"value": torch.zeros(250_000)})
     assert list(tmp_path.iterdir()) == [kept]
 
 
