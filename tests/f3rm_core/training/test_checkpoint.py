@@ -21,7 +21,7 @@ def test_the_newest_is_kept_and_found(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:
     kept = save_checkpoint(tmp_path, 1, {"value": 1})
-    with no_room_beyond(100_000), pytest.raises(UsageError, match=r"can't be written \(.*File too large.*\); free space"):
+    with no_room_beyond(100_000), pytest.raises(UsageError, match=r"can't be written .*File too large"):
         save_checkpoint(tmp_path, 2, {"value": torch.zeros(250_000)})
     assert list(tmp_path.iterdir()) == [kept]
 
