@@ -85,14 +85,30 @@ class Optimization:
         return loss.detach()
 
     def check_finite(self, loss: Tensor, number: int) -> None:
-        """Raises:
-        Diverged: the loss of step `number` is not finite."""
+        """Stop where a loss is not finite.
+
+        Raises:
+            Diverged: the loss of step `number` is NaN or infinite.
+        """
         value = loss.item()
         if not math.isfinite(value):
             raise Diverged(
                 f"loss is {value} at step {number}: the training diverged; {self._largest_gradient()}; "
                 "lower its lr or the loss weights"
             )
+
+    def check_parameters(self, number: int) -> None:
+        """A loss can be finite and the gradient not: look at what step `number` left before it is kept.
+
+        Raises:
+            Diverged: parameters are not finite.
+        """
+        for group, optimizer in self.optimizers.items():
+            if not all(bool(one.isfinite().all()) for one in optimizer.param_groups[0]["params"]):
+                raise Diverged(
+                    f"parameters of {group} are not finite after step {number}: the training diverged; "
+                    "lower its lr or the loss weights"
+                )
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""

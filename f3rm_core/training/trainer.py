@@ -87,6 +87,7 @@ def train(
             metrics = evaluate(run.model, run.data)[0] if at_report else {}
             if checkpoint_dir and (at_report or run.step % config.steps_per_save == 0 or run.step == budget_steps):
                 run.check_finite()
+                run.optimization.check_parameters(run.step - 1)
                 checkpoint = save_checkpoint(checkpoint_dir, run.step, run.state())
             if at_report or time.monotonic() - last_told >= _PROGRESS_SECONDS:
                 run.check_finite()

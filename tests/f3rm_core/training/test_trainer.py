@@ -20,6 +20,7 @@ from f3rm_core import (
     load_scene,
     train,
 )
+from f3rm_core.training.optimization import Optimization
 
 Runner = Callable[..., TrainResult]
 QUALITY = ("psnr", "ssim", "feature_cosine", "feature_gain", "feature_mse")
@@ -119,9 +120,24 @@ def test_an_infinite_loss_stops_the_run_as_diverged(run: Runner, tmp_path: Path)
     with pytest.raises(Diverged, match="diverged") as caught:
         run(40, checkpoint_dir=tmp_path, changes={"lr": 1e6, "steps_per_save": 1})
     assert caught.value.reason == "diverged"
-    for checkpoint in tmp_path.glob("*.ckpt"):
-        content = torch.load(checkpoint, weights_only=True)
-        assert content["step"] >= 1
+
+
+def test_a_checkpoint_is_never_of_parameters_that_are_not_finite(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Optimization.step
+
+    def spoilt(self: Optimization, number: int, *inputs: Any) -> torch.Tensor:
+        loss = real(self, number, *inputs)
+        if number == 5:  # as a gradient that overflows does, while the loss is still finite
+            with torch.no_grad():
+                self.model.field.color.first[0, 0] = torch.nan
+        return loss
+
+    monkeypatch.setattr(Optimization, "step", spoilt)
+    with pytest.raises(Diverged, match=r"parameters of fields are not finite after step 5"):
+        run(12, checkpoint_dir=tmp_path, changes={"steps_per_save": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000004.ckpt"]
 
 
 def test_out_of_memory_has_its_reason_and_the_process_trains_on(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
