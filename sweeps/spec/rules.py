@@ -53,21 +53,14 @@ def _by_group(name: str) -> tuple[str, ...]:
     return (name, *(f"{name}_{group}" for group in _GROUPS))
 
 
-def of_group(configuration: Configuration, name: str, group: str) -> Any:
+def _of_group(configuration: Configuration, name: str, group: str) -> Any:
     """A schedule's value for one optimizer: its own suffixed one, else the flat one."""
     return configuration.get(f"{name}_{group}", configuration[name])
 
 
-def _any_group(breaks: Callable[[Callable[[str], Any], Configuration], bool]) -> Callable[[Configuration], bool]:
-    """A condition over one optimizer's schedule, made one over a configuration: any optimizer breaks it."""
-
-    def breaks_one(configuration: Configuration) -> bool:
-        return any(
-            breaks(lambda name, group=group: of_group(configuration, name, group), configuration)  # type: ignore[misc]
-            for group in _GROUPS
-        )
-
-    return breaks_one
+def _any_group(breaks: Callable[[Configuration, str], bool]) -> Callable[[Configuration], bool]:
+    """A condition over one optimizer, made one over a configuration: any optimizer breaks it."""
+    return lambda configuration: any(breaks(configuration, group) for group in _GROUPS)
 
 
 def _grid_bytes(configuration: Configuration) -> float:
@@ -81,10 +74,10 @@ def _grid_bytes(configuration: Configuration) -> float:
     return float(numbers * _BYTES_A_NUMBER)
 
 
-def _rate_stays(of: Callable[[str], Any], configuration: Configuration) -> bool:
+def _rate_stays(configuration: Configuration, group: str) -> bool:
     """Whether a rate that is meant to fall falls by less than a tenth within the training."""
-    start, end = of("lr"), of("lr_final")
-    part = min(configuration["max_num_iterations"] / of("lr_max_steps"), 1.0)
+    start, end, over = (_of_group(configuration, name, group) for name in ("lr", "lr_final", "lr_max_steps"))
+    part = min(configuration["max_num_iterations"] / over, 1.0)
     return bool(end < start and (end / start) ** part > 0.9)
 
 
@@ -143,7 +136,7 @@ _INSTABILITY = (
         "error",
         (*_by_group("lr"), "feat_loss_weight"),
         lambda c: (
-            max(of_group(c, "lr", "fields"), of_group(c, "lr", "feature_field")) >= 5e-2
+            max(_of_group(c, "lr", "fields"), _of_group(c, "lr", "feature_field")) >= 5e-2
             and c["feat_loss_weight"] >= 1e-1
         ),
         "a high learning rate with a high feature loss weight: the loss spikes, and the training may end in NaN",
@@ -153,7 +146,7 @@ _INSTABILITY = (
         "high-rate",
         "warning",
         _by_group("lr"),
-        _any_group(lambda of, c: of("lr") >= 5e-2),
+        _any_group(lambda c, group: _of_group(c, "lr", group) >= 5e-2),
         "steps of this learning rate overshoot: expect spikes of the loss",
         "take 1e-2, at most 3e-2",
     ),
@@ -169,7 +162,7 @@ _INSTABILITY = (
         "large-epsilon",
         "warning",
         _by_group("eps"),
-        _any_group(lambda of, c: of("eps") >= 1e-6),
+        _any_group(lambda c, group: _of_group(c, "eps", group) >= 1e-6),
         "gradients of a table's entries are smaller than this epsilon: they hardly learn",
         "take 1e-15, at most 1e-8",
     ),
@@ -177,7 +170,7 @@ _INSTABILITY = (
         "rising-rate",
         "warning",
         (*_by_group("lr"), *_by_group("lr_final")),
-        _any_group(lambda of, c: of("lr_final") > of("lr")),
+        _any_group(lambda c, group: _of_group(c, "lr_final", group) > _of_group(c, "lr", group)),
         "lr_final is above lr: the learning rate rises while training",
         "give an lr_final below lr",
     ),
