@@ -116,7 +116,7 @@ def loss_weight(name: str) -> Probe:
                 for stage, proposed in outputs["stages"]
             ),
         }[name]()
-        return float(bench.model.get_loss_dict(outputs, batch)[name] / plain)
+        return (bench.model.get_loss_dict(outputs, batch)[name] / plain).item()
 
     return probe
 
