@@ -15,6 +15,7 @@ ROWS: tuple[Parameter, ...] = (
         _FEATURES,
         "Kind of feature model.",
         choices=("CLIP",),
+        effects=Effects("CLIP's features answer text queries", "extraction, once a scene", None),
         not_sweepable=OTHER_METRIC,
     ),
     text(
@@ -23,6 +24,9 @@ ROWS: tuple[Parameter, ...] = (
         DATA,
         _FEATURES,
         "open_clip's name of the model.",
+        effects=Effects(
+            "larger models tell more things apart", "slower extraction, once a scene", "more channels to predict"
+        ),
         not_sweepable=OTHER_METRIC,
     ),
     text(
@@ -31,6 +35,7 @@ ROWS: tuple[Parameter, ...] = (
         DATA,
         _FEATURES,
         "Weights: an open_clip tag, a file, or `embedded`.",
+        effects=Effects("what the model was trained on is what its features know", None, None),
         not_sweepable=OTHER_METRIC,
     ),
     integer(

@@ -35,7 +35,7 @@ ROWS: tuple[Parameter, ...] = (
         False,
         MODEL,
         _LOSSES,
-        "Predict normals; would turn the two normal losses on. Not supported: see docs/adr/0008.",
+        "Predict normals, which the two normal losses need; refused.",
         not_sweepable="this model does not predict normals",
     ),
     real(

@@ -33,7 +33,6 @@ _LR = Parameter(
     _SCHEDULE,
     "Learning rate of the fields (not of the cameras).",
     above=_POSITIVE,
-    unit="1 a step",
     sweep=log(1e-3, 3e-2),
     effects=Effects("learns faster; from 5e-2 on steps overshoot and may diverge", None, None),
 )
@@ -56,7 +55,6 @@ _LR_FINAL = Parameter(
     _SCHEDULE,
     "Learning rate at the schedule's end.",
     above=_POSITIVE,
-    unit="1 a step",
     sweep=log(1e-5, 1e-2),
     effects=Effects("less settling at the end, if training gets there", None, None),
 )
@@ -145,7 +143,6 @@ _CAMERA_ROWS = (
         _CAMERA,
         "Learning rate of the camera poses.",
         above=_POSITIVE,
-        unit="1 a step",
         sweep=log(1e-5, 1e-3),
         effects=Effects("poses follow the colours faster, and wander more", None, None),
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweeps.cli.exits import WRONG_USE
-from sweeps.cli.output import console, print_json
+from sweeps.cli.output import console, parameter, print_json
 from sweeps.cli.sweeps import Json
 from sweeps.settings import Settings
 from sweeps.views import checked_view
@@ -65,12 +65,13 @@ def _print(checked: Checked) -> None:
         share = f"  {share_text(finding.share)} of the space" if of_space else ""
         allowed = "  (allowed)" if finding.allowed else ""
         out.print(f"[{style}]{finding.severity}[/]  [bold]{finding.rule}[/]{share}{allowed}")
-        for line in (", ".join(f"{name}={value}" for name, value in values), finding.message, finding.remedy):
+        shown = ", ".join(f"{name}={parameter(value)}" for name, value in values)
+        for line in (f"such as {shown}" if of_space else shown, finding.message, finding.remedy):
             out.print(f"    {line}", markup=False, soft_wrap=True)
     errors = sum(finding.refuses for finding in checked.findings)
     warnings = sum(finding.severity == "warning" for finding in checked.findings)
     drawn = f", {checked.samples} configurations drawn" if of_space else ""
-    verdict = f"{errors} errors, {warnings} warnings"
+    verdict = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
     if errors and of_space:
         verdict += f"; {share_text(checked.forbidden)} of the space is forbidden: narrow it, or allow the rules by id"
     out.print(f"{checked.name} ({checked.kind}{drawn}): {verdict}", markup=False, soft_wrap=True)

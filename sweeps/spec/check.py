@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from f3rm_core import InvalidParameter, check_parameters, check_weight_file
+from f3rm_core import InvalidParameter, check_parameters, check_weight_file, value_text
 from sweeps.errors import MISSING, InvalidSpec, Issue
 from sweeps.spec.draw import draw
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
@@ -49,7 +49,7 @@ class Finding:
         return self.severity == "error" and not self.allowed
 
     def __str__(self) -> str:
-        values = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        values = ", ".join(f"{name}={value_text(value)}" for name, value in self.parameters.items())
         return f"{values}: {self.message}; {self.remedy}"
 
 

@@ -116,7 +116,7 @@ def suggest(scene_complexity: str, gpu_memory_gb: float) -> Suggestion:
         "name": f"suggested-{scene_complexity}-{gpu_memory_gb:g}gb",
         "base": ROOT_PRESET,
         "summary": f"A start for a {scene_row.replace('_', ' ')} on a GPU with {gpu_memory_gb:g} GB.",
-        "trade_off": "Rules of thumb: nothing of it was measured on your scene. A sweep around it is.",
+        "trade_off": "Rules of thumb, not measured on your scene: sweep around it.",
         "parameters": {reason.parameter: reason.value for reason in reasons},
     }
     return Suggestion(resolve_preset(document), tuple(reasons))

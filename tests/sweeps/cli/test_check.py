@@ -38,7 +38,7 @@ class TestCheck:
         ran = command("check", file)
         assert (ran.code, ran.err) == (2, "")
         assert ran.out.splitlines()[0] == "error  memory-full-precision"
-        assert "heavy (configuration): 1 errors, 0 warnings" in ran.out
+        assert "heavy (configuration): 1 error, 0 warnings" in ran.out
         shown = json.loads(command("check", file, "--json").out)
         assert (shown["ok"], shown["findings"][0]["rule"]) == (False, "memory-full-precision")
         assert shown["findings"][0]["parameters"]["max_res"] == 4096
@@ -113,7 +113,11 @@ class TestSuggest:
 
     @pytest.mark.parametrize(
         ("complexity", "gpu_memory_gb", "said"),
-        [("medium", 8, "'medium': no such complexity"), ("simple", 0, "gpu_memory_gb=0"), ("simple", "x", "x")],
+        [
+            ("medium", 8, "'medium': no such complexity"),
+            ("simple", 0, "gpu_memory_gb=0"),
+            ("simple", "x", "--gpu-memory-gb"),
+        ],
     )
     def test_what_is_none_is_refused(self, command: Command, complexity: str, gpu_memory_gb: object, said: str) -> None:
         ran = command("presets", "suggest", "--scene-complexity", complexity, "--gpu-memory-gb", gpu_memory_gb)

@@ -14,7 +14,7 @@ def test_lists_every_parameter_part_by_part(command: Command) -> None:
     ran = command("params")
     assert ran.code == 0
     words = [line.split()[0] for line in ran.out.splitlines() if line.startswith("  ") and line.strip()]
-    assert words == list(PARAMETERS)
+    assert [word for word in words if word in PARAMETERS] == list(PARAMETERS)
     assert all(part in ran.out for part in PARTS)
 
 
