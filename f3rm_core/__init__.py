@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from f3rm_core.metrics import METRICS as METRICS
     from f3rm_core.metrics import Metric as Metric
     from f3rm_core.parameters import PARAMETERS as PARAMETERS
+    from f3rm_core.parameters import PARTS as PARTS
     from f3rm_core.parameters import Parameter as Parameter
     from f3rm_core.parameters import check_parameters as check_parameters
+    from f3rm_core.parameters import value_text as value_text
     from f3rm_core.scenes.load import Scene as Scene
     from f3rm_core.scenes.load import embedded_scenes as embedded_scenes
     from f3rm_core.scenes.load import load_scene as load_scene
@@ -65,7 +67,7 @@ _PLACES = {
     "features.settings": ("check_weight_file", "names_weight_file"),
     "files": ("write_whole",),
     "metrics": ("METRICS", "Metric"),
-    "parameters": ("PARAMETERS", "Parameter", "check_parameters"),
+    "parameters": ("PARAMETERS", "PARTS", "Parameter", "check_parameters", "value_text"),
     "scenes.load": ("Scene", "embedded_scenes", "load_scene"),
     "scenes.prepare": ("prepare_scene",),
     "training.result": ("TABLE_OPTIMIZER", "Report", "TrainResult"),

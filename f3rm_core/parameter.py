@@ -1,6 +1,6 @@
-"""One documented parameter: its name, type and bounds, and the places in the config tree. Plain data, no torch.
+"""One documented parameter: its name, type and bounds, what it does, and its places in the config tree.
 
-`places` lead from the F3RMTrainerConfig to attributes and dictionary keys.
+Plain data, no torch. `places` lead from the F3RMTrainerConfig to attributes and dictionary keys.
 """
 
 from __future__ import annotations
@@ -12,8 +12,50 @@ from typing import Any, Literal
 from f3rm_core.errors import InvalidParameter
 
 Kind = Literal["int", "float", "bool", "str", "ints"]
+Scale = Literal["linear", "log", "choices"]
 
 SAME_RESULT = "it changes no result"
+
+
+@dataclass(frozen=True)
+class SweepRange:
+    """Where a sweep of one parameter is worth its time: narrower than what can work.
+
+    Args:
+        scale: how values are spread; "choices" lists them.
+        low, high: inclusive ends of a linear or logarithmic range.
+        choices: the values, where scale is "choices".
+    """
+
+    scale: Scale
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.scale == "choices":
+            assert self.choices
+            assert self.low is None
+            assert self.high is None
+        else:
+            assert self.low is not None
+            assert self.high is not None
+            assert self.low < self.high
+            assert self.low > 0 or self.scale == "linear"
+
+    def __str__(self) -> str:
+        if self.scale == "choices":
+            return ", ".join(value_text(value) for value in self.choices)
+        return f"{self.low:g} to {self.high:g}" + (", log" if self.scale == "log" else "")
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a larger value (or turning it on) does, in a few words each; None where it does nothing there."""
+
+    quality: str | None = None
+    speed: str | None = None
+    memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +70,11 @@ class Parameter:
         part: the part of the system that it belongs to.
         summary: one sentence.
         low, high: inclusive hard bounds of what can work (not a sweep's range).
+        above: exclusive lower bound, where the bound itself can't work.
         choices: the values that a "str" may take; empty: any.
+        unit: what it counts or is measured in; "" for a plain number, a switch or a name.
+        sweep: where to sweep it; None where a sweep may not.
+        effects: what it does to quality, speed and memory.
         not_sweepable: why a sweep must not vary it; empty: it may.
     """
 
@@ -40,8 +86,16 @@ class Parameter:
     summary: str
     low: float | None = None
     high: float | None = None
+    above: float | None = None
     choices: tuple[str, ...] = ()
+    unit: str = ""
+    sweep: SweepRange | None = None
+    effects: Effects = Effects()
     not_sweepable: str = ""
+
+    def __post_init__(self) -> None:
+        # Each parameter has a range or a reason to have none.
+        assert (self.sweep is None) == bool(self.not_sweepable), self.name
 
     @property
     def changes_result(self) -> bool:
@@ -76,15 +130,28 @@ class Parameter:
             # YAML 1.1 reads 1e-3 as a text: the likeliest cause deserves the hint.
             hint = " (in YAML write 1.0e-3, not 1e-3)" if isinstance(value, str) and _is_float(value) else ""
             raise InvalidParameter(self.name, whole, f"give {wanted}{hint}")
-        if not math.isfinite(value):
+        if not _is_finite(value):
             raise InvalidParameter(self.name, whole, "must be finite")
         if integer and value != int(value):
             raise InvalidParameter(self.name, whole, "give an integer")
+        if self.above is not None and value <= self.above:
+            raise InvalidParameter(self.name, whole, f"must be above {self.above:g}")
         if self.low is not None and value < self.low:
             raise InvalidParameter(self.name, whole, f"must be at least {self.low:g}")
         if self.high is not None and value > self.high:
             raise InvalidParameter(self.name, whole, f"must be at most {self.high:g}")
         return int(value) if integer else float(value)
+
+
+def value_text(value: Any) -> str:
+    """A value as a user writes it in YAML; - for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_float(text: str) -> bool:
@@ -93,3 +160,10 @@ def _is_float(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False

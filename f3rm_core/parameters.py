@@ -11,10 +11,10 @@ from typing import Any
 
 from f3rm_core.encodings.spec import require_tcnn_features
 from f3rm_core.errors import InvalidParameter
-from f3rm_core.parameter import Parameter
-from f3rm_core.parameter_table import PARAMETERS
+from f3rm_core.parameter import Parameter, value_text
+from f3rm_core.parameter_table import PARAMETERS, PARTS
 
-__all__ = ["PARAMETERS", "Parameter", "check_parameters"]
+__all__ = ["PARAMETERS", "PARTS", "Parameter", "check_parameters", "value_text"]
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         if name not in PARAMETERS:
             near = difflib.get_close_matches(name, PARAMETERS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "`f3rm-sweeps presets show f3rm_default` lists the names"
+            hint = f"did you mean {near[0]}?" if near else "`f3rm-sweeps params` lists the names"
             raise InvalidParameter(name, value, f"no such parameter; {hint}")
         checked[name] = PARAMETERS[name].check(value)
 
@@ -43,6 +43,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for top, bottom in (("max_res", "base_res"), ("feat_max_res", "feat_start_res")):
         if get(top) < get(bottom):
             raise InvalidParameter(top, get(top), f"must be at least {bottom} ({get(bottom)})")
+    if get("predict_normals"):
+        raise InvalidParameter("predict_normals", True, "this model predicts no normals; leave it false")
     if get("encoding_backend") == "tcnn":
         require_tcnn_features(**{name: get(name) for name in ("features_per_level", "feat_features_per_level")})
     stages = get("num_proposal_samples_per_ray")

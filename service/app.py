@@ -13,15 +13,19 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
+from service.configs.routes import router as configs_router
 from service.dashboard import ReadOnlyDashboard
 from service.errors import PROBLEM_TYPE, ProblemError, problem_docs, problem_response, register
 from service.guard import LoopbackGuard
 from service.launcher import Launcher
 from service.links import API
+from service.parameters.routes import router as parameters_router
 from service.presets.routes import router as presets_router
+from service.presets.routes import suggested as suggested_router
 from service.settings import ServiceSettings
 from service.sweeps.results import router as results_router
 from service.sweeps.routes import router as sweeps_router
+from sweeps.spec.presets import PresetDocument
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.repository import Repository
 
@@ -76,7 +80,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return app
 
 
-_ROUTERS = (sweeps_router, results_router, presets_router)
+_ROUTERS = (sweeps_router, results_router, presets_router, suggested_router, parameters_router, configs_router)
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -102,7 +106,7 @@ def _no_route(request: Request, path: str) -> Response:
 
 
 def _describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document: the spec's schema, which its route reads by itself, and problem+json."""
+    """Complete the OpenAPI document: schemas of bodies that their routes read by themselves, and problem+json."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -110,9 +114,10 @@ def _describe(app: FastAPI) -> None:
             return app.openapi_schema
         document = generate()
         schemas = document["components"]["schemas"]
-        spec = SweepSpec.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(spec.pop("$defs", {}))
-        schemas["SweepSpec"] = spec
+        for written in (SweepSpec, PresetDocument):
+            schema = written.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[written.__name__] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         for path in document["paths"].values():

@@ -38,19 +38,22 @@ class Issue:
         field: dotted path of the field, such as `space.max_res.low`; "" is the document itself.
         value: what was given there, MISSING if nothing.
         remedy: what is wrong and what to do.
+        line: of the document's text, from 1; None where there is no text.
     """
 
     field: str
     value: Any
     remedy: str
+    line: int | None = None
 
     def __str__(self) -> str:
+        place = f"line {self.line}: " if self.line is not None else ""
         if not self.field:
-            return self.remedy
+            return f"{place}{self.remedy}"
         if self.value is MISSING:
-            return f"{self.field}: {self.remedy}"
+            return f"{place}{self.field}: {self.remedy}"
         shown = repr(self.value)
-        return f"{self.field}={shown if len(shown) <= 60 else shown[:57] + '...'}: {self.remedy}"
+        return f"{place}{self.field}={shown if len(shown) <= 60 else shown[:57] + '...'}: {self.remedy}"
 
 
 class InvalidSpec(UsageError):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from f3rm_core import METRICS
+from f3rm_core import METRICS, Parameter
 from sweeps.store.records import SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
     from sweeps.outcome import Outcome
+    from sweeps.spec.check import Checked
+    from sweeps.spec.presets import Preset
+    from sweeps.spec.suggest import Suggestion
 
 
 def sweep_view(sweep: SweepRecord, *, spec: bool = False) -> dict[str, Any]:
@@ -59,6 +63,34 @@ def trial_view(trial: TrialRecord) -> dict[str, Any]:
         "started_at": trial.started_at,
         "finished_at": trial.finished_at,
         "pictures": dict(trial.pictures),
+    }
+
+
+def parameter_view(parameter: Parameter) -> dict[str, Any]:
+    """A documented parameter."""
+    return {**asdict(parameter), "changes_result": parameter.changes_result}
+
+
+def preset_view(preset: Preset, *, values: bool = False) -> dict[str, Any]:
+    """A preset; with its values where asked for."""
+    view = {"name": preset.name, "base": preset.base, "summary": preset.summary, "trade_off": preset.trade_off}
+    return {**view, "parameters": dict(preset.parameters), "resolved": dict(preset.resolved)} if values else view
+
+
+def suggestion_view(suggested: Suggestion) -> dict[str, Any]:
+    """A suggested preset with the reason of each value."""
+    return {**preset_view(suggested.preset, values=True), "reasons": [asdict(reason) for reason in suggested.reasons]}
+
+
+def checked_view(checked: Checked) -> dict[str, Any]:
+    """What the rules found."""
+    return {
+        "name": checked.name,
+        "kind": checked.kind,
+        "ok": checked.ok,
+        "samples": checked.samples,
+        "forbidden": checked.forbidden,
+        "findings": [{**asdict(finding), "parameters": dict(finding.parameters)} for finding in checked.findings],
     }
 
 

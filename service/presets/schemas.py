@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,6 +13,7 @@ class PresetSummary(BaseModel):
     name: str
     base: str | None = Field(description="The preset that it starts from; null only for f3rm_default.")
     summary: str
+    trade_off: str = Field(description="What it is expected to gain and to give up against its base.")
 
 
 class PresetList(BaseModel):
@@ -26,3 +27,18 @@ class PresetDetail(PresetSummary):
 
     parameters: dict[str, Any] = Field(description="What it sets itself.")
     resolved: dict[str, Any] = Field(description="Every parameter, after following the bases.")
+
+
+class SuggestionReason(BaseModel):
+    """Why a parameter of a suggested preset has its value."""
+
+    parameter: str
+    value: Any
+    rule: Literal["scene", "memory"] = Field(description="The table that gave it.")
+    why: str
+
+
+class SuggestedPreset(PresetDetail):
+    """A preset to start from."""
+
+    reasons: list[SuggestionReason]

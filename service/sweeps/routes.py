@@ -21,6 +21,7 @@ from service.sweeps.schemas import (
     trial_detail,
     trial_summary,
 )
+from sweeps.spec.check import refuse_errors
 from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.store.states import SweepState, TrialState
 
@@ -80,10 +81,11 @@ def create_sweep(
     settings: Configured,
     idempotency_key: IdempotencyKey = None,
 ) -> Sweep:
-    """Checks the whole spec (parameters, base, scene, objectives), stores the sweep as `queued` and starts its
-    driver. The spec may be JSON or YAML. Nothing is stored of a spec that can't work."""
+    """Checks the whole spec (parameters, base, scene, objectives, rules), stores the sweep as `queued` and starts its
+    driver. The spec may be JSON or YAML. Nothing is stored of a spec that can't work, nor of one of whose space a part
+    breaks a rule of severity `error` that `allow` does not name."""
     spec = parse_spec(text)
-    check_spec(spec, scene_root=settings.sweeps.scene_root)
+    refuse_errors(check_spec(spec, scene_root=settings.sweeps.scene_root))
     record, created = store.create_sweep(spec, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli import demo, doctor, presets, results, serve, sweeps, train
+from sweeps.cli import check, demo, doctor, params, presets, results, serve, sweeps, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +33,7 @@ def _options(
         raise typer.Exit()
 
 
-_START, _SWEEPS, _RESULTS, _ONE = "Start here", "Sweeps", "Results", "One training run"
+_START, _SWEEPS, _RESULTS, _CONFIGURATIONS = "Start here", "Sweeps", "Results", "Configurations"
 app.command(rich_help_panel=_START)(demo.demo)
 app.command(rich_help_panel=_START)(serve.serve)
 app.command(rich_help_panel=_START)(doctor.doctor)
@@ -45,5 +45,7 @@ app.command(rich_help_panel=_SWEEPS)(sweeps.cancel)
 app.command(rich_help_panel=_SWEEPS)(sweeps.resume)
 app.command(rich_help_panel=_RESULTS)(results.pareto)
 app.command(rich_help_panel=_RESULTS)(results.export)
-app.command(rich_help_panel=_ONE)(train.train)
-app.add_typer(presets.app, name="presets", rich_help_panel=_ONE)
+app.command(rich_help_panel=_CONFIGURATIONS)(params.params)
+app.add_typer(presets.app, name="presets", rich_help_panel=_CONFIGURATIONS)
+app.command(rich_help_panel=_CONFIGURATIONS)(check.check)
+app.command(rich_help_panel=_CONFIGURATIONS)(train.train)

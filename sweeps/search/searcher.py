@@ -11,9 +11,9 @@ from ray import cloudpickle
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
-from f3rm_core import InvalidParameter, check_parameters
 from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob
+from sweeps.spec.check import launch_error
 from sweeps.spec.sweep import Plan
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import Failed, TrialRecord
@@ -130,14 +130,13 @@ class SweepSearcher(_NotSaved, Searcher):
         return number
 
     def _is_launchable(self, number: int) -> bool:
-        """Whether the values of a trial go together; one whose values do not has failed as invalid."""
-        try:
-            check_parameters(self._held.trial(number).configuration)
-        except InvalidParameter as error:
-            trial = self._held.fail_queued_trial(number, Failed("invalid", str(error)))
-            self._note_end(trial)
-            return False
-        return True
+        """Whether no rule refuses a trial's values; one that is refused has failed as invalid."""
+        error = launch_error(self._held.trial(number).configuration, self._plan.spec.allow)
+        if error is None:
+            return True
+        trial = self._held.fail_queued_trial(number, Failed("invalid", f"{error.rule}: {error}"))
+        self._note_end(trial)
+        return False
 
     def _launch(self, trial_id: str, number: int) -> dict[str, Any]:
         trial = self._held.trial(number)

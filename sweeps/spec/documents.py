@@ -1,11 +1,13 @@
-"""Reading YAML and JSON documents that users write, with errors that name the line or the field."""
+"""Reading YAML and JSON documents that users write, with errors that name the line and the field."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,29 @@ from pydantic import BaseModel, ValidationError
 
 from sweeps.errors import MISSING, InvalidSpec, Issue
 
+MAX_DOCUMENT_BYTES = 1 << 20
+"""A sweep's spec has a few kilobytes: what is larger was not meant for us."""
+MAX_DEPTH = 16
+"""Mappings and lists in each other; a spec has 4."""
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the numbers of YAML 1.2 (1e-5 is a number) and no key twice."""
+    """YAML with the numbers of YAML 1.2 (1e-5 is a number), no key twice, no aliases, and no deep nesting."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):  # a few lines of them can stand for billions of values
+            event = self.peek_event()
+            problem = f"an alias (*{event.anchor}): write the value out"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        if self._depth > MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, _TOO_DEEP, self.peek_event().start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -45,16 +67,32 @@ def read_document(path: Path) -> dict[str, Any]:
     Raises:
         InvalidSpec: the file is missing, unreadable, not YAML, or not a mapping.
     """
+    return parse_document(read_text(path, where=str(path)), where=str(path))
+
+
+def read_text(path: Path, *, where: str) -> str:
+    """Read a document's text: UTF-8, at most MAX_DOCUMENT_BYTES.
+
+    Args:
+        path: the file.
+        where: the words for an error's beginning.
+
+    Raises:
+        InvalidSpec: the file is missing, unreadable, too large, or not text.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:  # no more than is looked at: the file may be a device, or huge
+            content = stream.read(MAX_DOCUMENT_BYTES + 1)
+        if len(content) <= MAX_DOCUMENT_BYTES:
+            return content.decode()
+        remedy = f"larger than {MAX_DOCUMENT_BYTES >> 20} MiB; give a sweep or a preset"
     except FileNotFoundError:
-        raise InvalidSpec(
-            [Issue("", MISSING, "no such file; give the path of a YAML or JSON file")], where=str(path)
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InvalidSpec([Issue("", MISSING, f"can't be read ({reason})")], where=str(path)) from None
-    return parse_document(text, where=str(path))
+        remedy = "no such file; give the path of a YAML or JSON file"
+    except OSError as error:
+        remedy = f"can't be read ({error.strerror})"
+    except UnicodeDecodeError:
+        remedy = "can't be read (not UTF-8 text)"
+    raise InvalidSpec([Issue("", MISSING, remedy)], where=where)
 
 
 def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
@@ -65,12 +103,18 @@ def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
     """
     try:
         # JSON first: tabs are legal there and not in YAML.
-        document = json.loads(text) if text.lstrip().startswith("{") and _is_json(text) else yaml.load(text, _Loader)
+        document = _json(text) if text.lstrip().startswith("{") else None
+        if document is None:
+            document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise InvalidSpec([Issue("", MISSING, f"{line}{problem}")], where=where) from None
+    except ValueError as error:  # a date that is none, a number of thousands of digits
+        raise InvalidSpec([Issue("", MISSING, f"a value can't be read: {error}")], where=where) from None
+    if _is_too_deep(document):
+        raise InvalidSpec([Issue("", MISSING, _TOO_DEEP)], where=where)
     if not isinstance(document, dict):
         found = "nothing" if document is None else type(document).__name__
         raise InvalidSpec([Issue("", MISSING, f"expected `key: value` lines, found {found}")], where=where)
@@ -80,12 +124,61 @@ def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
     return document
 
 
-def _is_json(text: str) -> bool:
+@contextmanager
+def lines_named(text: str, *, where: str) -> Iterator[None]:
+    """Issues of an InvalidSpec that this block raises get the lines of their fields in a document's text.
+
+    Args:
+        text: the document.
+        where: its name, which errors without one get; errors of other documents pass as they are.
+    """
     try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+        yield
+    except InvalidSpec as error:
+        if error.where not in ("", where):
+            raise
+        issues = [replace(issue, line=_line_of(text, issue.field)) if issue.field else issue for issue in error.issues]
+        raise InvalidSpec(issues, where=where) from None
+
+
+def _line_of(text: str, field: str) -> int | None:
+    """The line of a dotted field in a document, from 1; of the nearest part above it where it is absent."""
+    try:
+        node = yaml.compose(text, _Loader)
+    except (yaml.YAMLError, ValueError):  # JSON with tabs
+        return None
+    line = None
+    for part in field.split("."):
+        if isinstance(node, yaml.MappingNode):
+            key, node = next(((key, value) for key, value in node.value if key.value == part), (None, None))
+            line = key.start_mark.line + 1 if key is not None else line
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _json(text: str) -> Any:
+    """The JSON document; None where the text is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_too_deep(document: Any) -> bool:
+    layer = [document]
+    for _ in range(MAX_DEPTH + 1):
+        layer = [part for item in layer for part in _parts(item)]
+    return bool(layer)
+
+
+def _parts(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from f3rm_core import PARAMETERS, InvalidParameter, check_parameters
 from sweeps.errors import MISSING, InvalidSpec, Issue, UnknownPreset
-from sweeps.spec.documents import issues_of, parse_document, read_document, suggestion
+from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
 
 ROOT_PRESET = "f3rm_default"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -27,6 +28,7 @@ class PresetDocument(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     base: str | None = None
     summary: str = ""
+    trade_off: str = Field(default="", description="What it is expected to gain and to give up against its base.")
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -40,6 +42,7 @@ class Preset:
         summary: one sentence.
         parameters: what it sets itself.
         resolved: every parameter, after following the bases.
+        trade_off: what it is expected to gain and to give up against its base.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Preset:
     summary: str
     parameters: Mapping[str, Any]
     resolved: Mapping[str, Any] = field(repr=False)
+    trade_off: str = ""
 
 
 def list_presets() -> list[str]:
@@ -67,18 +71,30 @@ def load_preset(name_or_file: str | Path) -> Preset:
     return _load(str(name_or_file), folder=Path(), seen=())
 
 
+def resolve_preset(document: Mapping[str, Any], *, where: str = "") -> Preset:
+    """The preset that a document describes; its base's path starts from the current folder.
+
+    Raises:
+        InvalidSpec: names the field at fault.
+    """
+    return _resolve(document, where=where, folder=Path(), seen=())
+
+
 def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of `upper` over those of `lower`.
 
     A flat name in `upper` (lr) sets all its places, so suffixed names in `lower` (lr_fields) give way to it.
     """
-    merged = {name: value for name, value in lower.items() if not any(name in _suffixed(flat) for flat in upper)}
-    return {**merged, **upper}
+    overridden = frozenset[str]().union(*map(_suffixed, upper))
+    return {**{name: value for name, value in lower.items() if name not in overridden}, **upper}
 
 
-def _suffixed(flat: str) -> set[str]:
+@cache
+def _suffixed(flat: str) -> frozenset[str]:
     """Names such as lr_fields that override one place of the flat name."""
-    return {name for name, parameter in PARAMETERS.items() if parameter.default is None and name.startswith(f"{flat}_")}
+    return frozenset(
+        name for name, parameter in PARAMETERS.items() if parameter.default is None and name.startswith(f"{flat}_")
+    )
 
 
 def default_parameters() -> dict[str, Any]:
@@ -87,9 +103,15 @@ def default_parameters() -> dict[str, Any]:
 
 
 def _load(name_or_file: str, *, folder: Path, seen: tuple[str, ...]) -> Preset:
-    document, key, where = _read(name_or_file, folder)
+    text, key, where = _read(name_or_file, folder)
     if key in seen:
         raise InvalidSpec([Issue("base", name_or_file, "bases form a circle")], where=where)
+    with lines_named(text, where=where):
+        base_folder = Path(key).parent if is_file(name_or_file) else Path()
+        return _resolve(parse_document(text, where=where), where=where, folder=base_folder, seen=(*seen, key))
+
+
+def _resolve(document: Mapping[str, Any], *, where: str, folder: Path, seen: tuple[str, ...]) -> Preset:
     try:
         written = PresetDocument.model_validate(document)
     except ValidationError as error:
@@ -101,34 +123,45 @@ def _load(name_or_file: str, *, folder: Path, seen: tuple[str, ...]) -> Preset:
             )
         lower: Mapping[str, Any] = default_parameters()
     else:
-        base_folder = Path(key).parent if _is_file(name_or_file) else Path()
-        lower = _load(written.base, folder=base_folder, seen=(*seen, key)).resolved
+        lower = _base_of(written.base, where=where, folder=folder, seen=seen).resolved
     try:
         # The layer alone first: an error then names what this file wrote.
         own = check_parameters(overlay(lower, written.parameters))
     except InvalidParameter as error:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)], where=where) from None
     parameters = {name: own[name] for name in written.parameters}
-    return Preset(written.name, written.base, written.summary, parameters, own)
+    return Preset(written.name, written.base, written.summary, parameters, own, written.trade_off)
 
 
-def _is_file(name_or_file: str) -> bool:
+def _base_of(base: str, *, where: str, folder: Path, seen: tuple[str, ...]) -> Preset:
+    """The base that a document names; that there is none is the document's fault."""
+    try:
+        if not is_file(base) or os.path.isfile(_path(base, folder)):
+            return _load(base, folder=folder, seen=seen)
+        remedy = "no such file; give a preset's name, or a file"
+    except UnknownPreset as error:
+        remedy = str(error).split(": ", 1)[1]
+    raise InvalidSpec([Issue("base", base, remedy)], where=where)
+
+
+def _path(file: str, folder: Path) -> Path:
+    return (folder / os.path.expanduser(file)).resolve()
+
+
+def is_file(name_or_file: str) -> bool:
+    """Whether a word names a file, by its form, and not a preset that ships."""
     return name_or_file.endswith(_SUFFIXES) or "/" in name_or_file
 
 
-def _read(name_or_file: str, folder: Path) -> tuple[dict[str, Any], str, str]:
-    """The document, a key that tells presets apart, and the words for an error's beginning."""
-    if _is_file(name_or_file):
-        path = (folder / os.path.expanduser(name_or_file)).resolve()
-        return read_document(path), str(path), name_or_file
+def _read(name_or_file: str, folder: Path) -> tuple[str, str, str]:
+    """The text, a key that tells presets apart, and the words for an error's beginning."""
+    if is_file(name_or_file):
+        path = _path(name_or_file, folder)
+        return read_text(path, where=name_or_file), str(path), name_or_file
     if name_or_file not in list_presets():
         raise UnknownPreset(f"preset {name_or_file!r}: no such preset{suggestion(name_or_file, list_presets())}")
     for suffix in _SUFFIXES:
         entry = resources.files("presets").joinpath(name_or_file + suffix)
         if entry.is_file():
-            return (
-                parse_document(entry.read_text(encoding="utf-8"), where=name_or_file),
-                name_or_file,
-                f"preset {name_or_file}",
-            )
+            return entry.read_text(encoding="utf-8"), name_or_file, f"preset {name_or_file}"
     raise UnknownPreset(f"preset {name_or_file!r}: no such preset")

@@ -58,6 +58,18 @@ TAGS = ("float", "int", "categorical")
 MAX_CHOICES = 256
 
 
+class ConditionCircle(ValueError):
+    """Conditions that wait for each other.
+
+    Args:
+        names: the parameters that can't be placed.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"conditions form a circle: {', '.join(names)}")
+        self.names = names
+
+
 def is_active(dimension: _Dimension, values: Mapping[str, Any]) -> bool:
     """Whether a dimension is sampled, given the values of the parameters it depends on."""
     for name, wanted in dimension.when.items():
@@ -76,14 +88,14 @@ def ordered(space: Mapping[str, _Dimension]) -> list[str]:
     """Names in an order in which every condition is known before it is needed; user's order where free.
 
     Raises:
-        ValueError: conditions form a circle. `check_space` reports it to the user.
+        ConditionCircle: conditions form a circle. `check_space` reports it to the user.
     """
     placed: list[str] = []
     rest = list(space)
     while rest:
         ready = [name for name in rest if all(other in placed or other not in space for other in space[name].when)]
         if not ready:
-            raise ValueError(f"conditions form a circle: {', '.join(rest)}")
+            raise ConditionCircle(rest)
         placed += ready[:1]
         rest.remove(ready[0])
     return placed
@@ -103,11 +115,7 @@ def check_space(space: Mapping[str, _Dimension], fixed: Mapping[str, Any]) -> li
         if parameter is None:
             issues.append(Issue(field, MISSING, f"no such parameter{suggestion(name, PARAMETERS)}"))
             continue
-        if name == "max_num_iterations":
-            issues.append(
-                Issue(field, MISSING, "how long a trial trains is the sweep's fidelity: give fidelity.rungs instead")
-            )
-        elif parameter.not_sweepable:
+        if parameter.not_sweepable:
             issues.append(Issue(field, MISSING, f"can't be swept: {parameter.not_sweepable}; fix it under parameters"))
         if name in fixed:
             issues.append(Issue(f"parameters.{name}", fixed[name], "also in space; give it in one of the two"))
@@ -185,8 +193,8 @@ def _check_conditions(space: Mapping[str, _Dimension]) -> list[Issue]:
                 issues.append(Issue(field, wanted, "give at least one value"))
     try:
         ordered(space)
-    except ValueError as error:
-        issues.append(Issue("space", list(space), str(error)))
+    except ConditionCircle as error:
+        issues.append(Issue(f"space.{error.names[0]}.when", MISSING, str(error)))
     return issues
 
 

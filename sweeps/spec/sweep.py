@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
 from sweeps.errors import InvalidSpec, Issue, UnknownPreset
-from sweeps.spec.documents import issues_of, parse_document, read_document, suggestion
+from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
 from sweeps.spec.objectives import check_available, check_objectives, objectives_of
 from sweeps.spec.presets import load_preset, overlay
+from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 
 MAX_TRIALS = 100_000
@@ -78,6 +79,9 @@ class SweepSpec(_Part):
     fidelity: Fidelity = Field(default_factory=Fidelity)
     budget: Budget = Field(default_factory=Budget)
     resources: Resources = Field(default_factory=Resources)
+    allow: list[str] = Field(
+        default_factory=list, description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> SweepSpec:
@@ -88,6 +92,7 @@ class SweepSpec(_Part):
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
             *_check_rungs(self),
+            *_check_allowed(self),
         ]
         if issues:
             raise InvalidSpec(issues)
@@ -143,7 +148,9 @@ def read_spec(path: str | Path) -> SweepSpec:
     Raises:
         InvalidSpec: names each field at fault.
     """
-    return parse_spec(read_document(Path(path)), where=str(path))
+    text = read_text(Path(path), where=str(path))
+    with lines_named(text, where=str(path)):
+        return parse_spec(text, where=str(path))
 
 
 def parse_spec(document: Mapping[str, Any] | str, *, where: str = "") -> SweepSpec:
@@ -226,6 +233,14 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
         except InvalidParameter as error:
             issues.append(Issue(field, value, error.remedy))
     return issues
+
+
+def _check_allowed(spec: SweepSpec) -> list[Issue]:
+    return [
+        Issue(f"allow.{index}", rule, f"no such rule{suggestion(rule, RULE_IDS)}")
+        for index, rule in enumerate(spec.allow)
+        if rule not in RULE_IDS
+    ]
 
 
 def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]:

@@ -55,7 +55,7 @@ def test_the_seed_argument_wins() -> None:
 
 def test_what_nerfacto_offers_and_this_model_does_not_do_is_refused() -> None:
     with pytest.raises(InvalidParameter, match="predict_normals=True: not supported"):
-        build_config({"predict_normals": True})
+        FeatureFieldModelConfig(predict_normals=True)
     with pytest.raises(InvalidParameter, match="background_color='white'"):
         FeatureFieldModelConfig(background_color="white")
 

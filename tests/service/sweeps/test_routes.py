@@ -14,6 +14,7 @@ from sweeps.store.repository import Repository
 from tests.played import RESULTS, SPEC, play
 
 URL = "/api/v1/sweeps"
+RANDOM_FEATURES = {"feat_loss_weight": {"type": "categorical", "choices": [0.0, 1.0]}}
 
 
 @pytest.fixture
@@ -63,6 +64,11 @@ class TestCreate:
         assert problem(answer)["field"] == "Idempotency-Key"
         assert len(client.get(URL).json()["items"]) == 1
 
+    def test_a_rule_that_is_allowed_by_name_refuses_nothing(self, client: TestClient, spec: dict[str, object]) -> None:
+        answer = client.post(URL, json={**spec, "space": RANDOM_FEATURES, "allow": ["no-features"]})
+        assert answer.status_code == 201
+        assert answer.json()["spec"]["allow"] == ["no-features"]
+
     def test_without_a_key_each_post_is_a_sweep(self, client: TestClient, spec: dict[str, object]) -> None:
         assert client.post(URL, json=spec).json()["id"] != client.post(URL, json=spec).json()["id"]
 
@@ -76,6 +82,8 @@ class TestCreate:
             ({"objectives": ["lpips"]}, "objectives.0", "can't give it"),
             ({"budget": {"trials": 0}}, "budget.trials", "greater than or equal to 1"),
             ({"base": "nope"}, "base", "no such preset"),
+            ({"allow": ["no-feature"]}, "allow.0", "did you mean no-features?"),
+            ({"space": RANDOM_FEATURES}, "space.feat_loss_weight", "of the space breaks no-features"),
             ({"parameters": {"clip_pretrained": "/no/such.pt"}}, "parameters.clip_pretrained", "no such file"),
             ({"parameters": {"clip_model": "tabletop-mini"}}, "parameters.clip_pretrained", "give 'embedded'"),
             ({"scene": "embedded:moon"}, "scene", "no such embedded scene"),

@@ -17,7 +17,18 @@ HEAVY = ("torch", "ray", "nerfstudio", "fastapi", "optuna", "numba", "open_clip"
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["list"], ["list", "--json"], ["presets", "list"], ["train", "--help"], ["demo", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "--json"],
+        ["presets", "list"],
+        ["presets", "suggest", "--scene-complexity", "simple", "--gpu-memory-gb", "8"],
+        ["params"],
+        ["check", "high_quality"],
+        ["train", "--help"],
+        ["demo", "--help"],
+    ],
 )
 def test_starts_without_the_heavy_packages(words: list[str]) -> None:
     program = (

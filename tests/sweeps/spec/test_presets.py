@@ -22,7 +22,59 @@ def test_every_preset_that_ships_loads() -> None:
     for name in names:
         preset = load_preset(name)
         assert preset.name == name
-        assert preset.summary
+        assert preset.summary.endswith(".")
+        assert preset.trade_off.endswith(".")
+
+
+def test_a_preset_sets_only_what_differs_from_its_base() -> None:
+    for name in list_presets():
+        preset = load_preset(name)
+        if preset.base is not None:
+            base = load_preset(preset.base).resolved
+            assert [key for key, value in preset.parameters.items() if base.get(key) == value] == [], name
+
+
+# The guide's four, in full.
+DOCUMENTED = {
+    "quick_prototype": {
+        "max_res": 1024,
+        "feat_max_res": 64,
+        "num_nerf_samples_per_ray": 32,
+        "max_num_iterations": 15000,
+        "feat_loss_weight": 1e-4,
+        "mixed_precision": True,
+    },
+    "high_quality": {
+        "max_res": 4096,
+        "feat_max_res": 256,
+        "num_nerf_samples_per_ray": 64,
+        "max_num_iterations": 50000,
+        "feat_loss_weight": 2e-3,
+        "hidden_dim": 128,
+        "log2_hashmap_size": 20,
+    },
+    "memory_constrained": {
+        "train_num_rays_per_batch": 4096,
+        "eval_num_rays_per_chunk": 8192,
+        "max_res": 1024,
+        "log2_hashmap_size": 18,
+        "mixed_precision": True,
+        "gradient_accumulation_steps": 2,
+    },
+    "language_heavy": {
+        "feat_loss_weight": 5e-3,
+        "feat_max_res": 256,
+        "feat_hidden_dim": 128,
+        "feature_type": "CLIP",
+        "max_num_iterations": 40000,
+    },
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_documented_presets_have_their_documented_values(name: str) -> None:
+    resolved = load_preset(name).resolved
+    assert dict(resolved) == {**default_parameters(), **DOCUMENTED[name]}
 
 
 def test_the_root_is_the_documented_defaults() -> None:
@@ -54,10 +106,21 @@ def test_bases_in_a_circle_are_refused(tmp_path: Path) -> None:
         load_preset(path)
 
 
+def test_a_missing_base_is_the_fault_of_the_file_that_names_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "mine", "./none.yaml", "{}")
+    with pytest.raises(InvalidSpec, match=r"mine\.yaml: line 2: base='\./none\.yaml': no such file; give a preset"):
+        load_preset(path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("name: x\nparameters: {}", "base: is required"),
+        ("name: x\nbase: high_qualty", "line 2: base='high_qualty': no such preset; did you mean high_quality?"),
+        ("name: x\nbase: f3rm_default\ntrade_off: 3", "trade_off=3: must be a string"),
+        ("name: x\nbase: f3rm_default\ntradeoff: less", "tradeoff='less': unknown key; did you mean trade_off?"),
+        ("name: x\nbase: f3rm_default\nparameters: {lr: 0}", "line 3: parameters.lr=0: must be above 0"),
+        ("name: x\nbase: f3rm_default\nparameters: {predict_normals: true}", "leave it false"),
         (
             "name: x\nbase: f3rm_default\nparameters: {max_ress: 1}",
             "parameters.max_ress=1: no such parameter; did you mean",

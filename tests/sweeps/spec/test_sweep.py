@@ -117,6 +117,25 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"budget": {"hours": -1}}, "budget.hours", "greater than 0"),
     ({"resources": {"cpus_per_trial": 0}}, "resources.cpus_per_trial", "greater than or equal to 1"),
     ({"resources": 3}, "resources", "mapping"),
+    ({"allow": ["no-such-rule"]}, "allow.0", "no such rule"),
+    ({"allow": ["memory-table"]}, "allow.0", "did you mean memory-tables?"),
+    ({"allow": "unstable-rates"}, "allow", "list"),
+    (
+        {
+            "space": {"feature_type": {"type": "categorical", "choices": ["CLIP"]}},
+            "objectives": ["psnr", "feature_cosine"],
+        },
+        "space.feature_type",
+        "can't be swept: metrics of different feature models can't be compared",
+    ),
+    (
+        {"space": {"orientation_loss_mult": {"type": "float", "low": 0.0, "high": 1.0}}},
+        "space.orientation_loss_mult",
+        "no normals",
+    ),
+    ({"space": {"steps_per_save": {"type": "int", "low": 1, "high": 9}}}, "space.steps_per_save", "changes no result"),
+    (_float(when={"lr": 0.01}), "space.lr.when", "circle: lr"),
+    (_float(when={"feat_max_res": []}), "space.lr.when.feat_max_res", "at least one value"),
 ]
 
 

@@ -1,0 +1,58 @@
+"""The resource /api/v1/configs: checks before anything is launched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from service.body import body_text
+from service.configs.schemas import CheckAnswer
+from service.dependencies import Configured
+from service.errors import problem_docs
+from sweeps.spec.check import check_document
+from sweeps.spec.documents import parse_document
+from sweeps.views import checked_view
+
+router = APIRouter(prefix="/configs", tags=["configurations"])
+
+_EXAMPLE = {
+    "base": "f3rm_default",
+    "parameters": {
+        "max_res": 4096,
+        "log2_hashmap_size": 21,
+        "train_num_rays_per_batch": 16384,
+        "mixed_precision": False,
+    },
+}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/SweepSpec"},
+                        {"$ref": "#/components/schemas/PresetDocument"},
+                    ]
+                },
+                "example": _EXAMPLE,
+            }
+            for kind in ("application/json", "application/yaml")
+        },
+    }
+}
+
+
+@router.post(
+    "/check",
+    summary="Check a configuration or a space",
+    response_model=CheckAnswer,
+    openapi_extra=_BODY,
+    responses=problem_docs(400, 413, 415, 422),
+)
+def check(text: Annotated[str, Depends(body_text)], settings: Configured) -> CheckAnswer:
+    """Runs the rules on a preset (`name` and `base` may be left out) or on a sweep's space, JSON or YAML. The answer is
+    200 whatever they find; 422 means that the document itself can't work."""
+    document = parse_document(text)
+    return CheckAnswer(**checked_view(check_document(document, scene_root=settings.sweeps.scene_root)))

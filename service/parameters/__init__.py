@@ -1,0 +1,1 @@
+"""The resource /api/v1/parameters."""

@@ -1,0 +1,184 @@
+"""What the rules say of a configuration, and of which part of a sweep's space."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from f3rm_core import InvalidParameter, check_parameters, check_weight_file, value_text
+from sweeps.errors import MISSING, InvalidSpec, Issue
+from sweeps.spec.draw import draw
+from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
+from sweeps.spec.rules import IMPOSSIBLE, RULES, Severity
+from sweeps.spec.sweep import Plan, check_spec, parse_spec
+
+SAMPLES = 512
+"""Configurations drawn from a space: a share of 1% is missed by one check in 170."""
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found.
+
+    Args:
+        rule: its id.
+        severity: "error" or "warning".
+        share: of the space that breaks it; 1 for a configuration.
+        parameters: the values of (the first) configuration that breaks it.
+        message: what will happen.
+        remedy: what to do.
+        allowed: whether the sweep allows it.
+    """
+
+    rule: str
+    severity: Severity
+    share: float
+    parameters: Mapping[str, Any]
+    message: str
+    remedy: str
+    allowed: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it stops a sweep."""
+        return self.severity == "error" and not self.allowed
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name}={value_text(value)}" for name, value in self.parameters.items())
+        return f"{values}: {self.message}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration or a space after the rules.
+
+    Args:
+        name: of the preset or the sweep.
+        kind: what was checked.
+        samples: configurations looked at.
+        forbidden: share of them that breaks an error which is not allowed.
+        findings: errors first, by share.
+    """
+
+    name: str
+    kind: Literal["configuration", "space"]
+    samples: int
+    forbidden: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a sweep of it starts."""
+        return not any(finding.refuses for finding in self.findings)
+
+
+def check_preset(preset: Preset) -> Checked:
+    """Run every rule on a preset's configuration.
+
+    Raises:
+        InvalidParameter: it names a weight file that is not there.
+    """
+    check_weight_file(preset.resolved)
+    return check_configuration(preset.resolved, name=preset.name)
+
+
+def check_document(document: Mapping[str, Any], *, where: str = "", scene_root: Path | None = None) -> Checked:
+    """Check a sweep (a document with a `space`) or a preset, of which `name` and `base` may be left out.
+
+    Args:
+        document: what a user wrote.
+        where: its name, for errors.
+        scene_root: folder that relative scene paths start from.
+
+    Raises:
+        UsageError: it can't work whatever the rules say.
+    """
+    if "space" in document:
+        return check_plan(check_spec(parse_spec(document, where=where), scene_root=scene_root))
+    return check_preset(resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where))
+
+
+def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> Checked:
+    """Run every rule on one configuration.
+
+    Args:
+        configuration: every parameter's value.
+        name: what it is called.
+    """
+    return _checked(name, "configuration", [list(_broken(configuration, ()))])
+
+
+def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
+    """Run every rule on configurations drawn from a sweep's space, the same at every call.
+
+    Args:
+        plan: a checked sweep.
+        samples: how many to draw.
+    """
+    random = Random(_SEED)
+    spec = plan.spec
+    drawn = (plan.configuration(draw(spec.space, plan.fixed, random), number) for number in range(samples))
+    return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in drawn])
+
+
+def refuse_errors(plan: Plan) -> None:
+    """Refuse a sweep of which a part of the space breaks an error that it does not allow.
+
+    Raises:
+        InvalidSpec: names the parameters, the share, and how to allow it.
+    """
+    checked = check_plan(plan)
+    issues = []
+    for finding in checked.findings:
+        if finding.refuses:
+            varied = [name for name in finding.parameters if name in plan.spec.space]
+            field = f"space.{varied[0]}" if varied else f"parameters.{next(iter(finding.parameters))}"
+            part = "all" if finding.share == 1 else share_text(finding.share)
+            remedy = f"{part} of the space breaks {finding.rule}: {finding}, or give allow: [{finding.rule}]"
+            issues.append(Issue(field, MISSING, remedy))
+    if issues:
+        raise InvalidSpec(issues)
+
+
+def share_text(share: float) -> str:
+    """A share in percent, with two digits."""
+    return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.2g}%"
+
+
+def launch_error(configuration: Mapping[str, Any], allow: Sequence[str]) -> Finding | None:
+    """Why one trial must not start: the first error that its sweep does not allow, or values that can't be built."""
+    found = _broken(configuration, allow)
+    return next((finding for finding in found if finding.refuses or finding.rule == IMPOSSIBLE), None)
+
+
+def _checked(name: str, kind: Literal["configuration", "space"], broken: Sequence[Sequence[Finding]]) -> Checked:
+    """One finding for each rule, from those of each configuration."""
+    first: dict[str, Finding] = {}
+    for findings in broken:
+        for finding in findings:
+            first.setdefault(finding.rule, finding)
+    counts = Counter(finding.rule for findings in broken for finding in findings)
+    found = [replace(finding, share=counts[finding.rule] / len(broken)) for finding in first.values()]
+    found.sort(key=lambda one: (one.severity != "error", -one.share, one.rule))
+    refused = sum(any(finding.refuses for finding in findings) for findings in broken)
+    return Checked(name, kind, len(broken), refused / len(broken), tuple(found))
+
+
+def _broken(configuration: Mapping[str, Any], allow: Sequence[str]) -> Iterator[Finding]:
+    """What the rules find in one configuration."""
+    try:
+        checked = check_parameters(configuration)
+    except InvalidParameter as error:
+        values = {error.name: error.value}
+        remedy = "change one of them"
+        yield Finding(IMPOSSIBLE, "error", 1.0, values, error.remedy, remedy, allowed=IMPOSSIBLE in allow)
+        return
+    for rule in RULES.values():
+        if rule.breaks(checked):
+            values, allowed = rule.shown(checked), rule.id in allow
+            yield Finding(rule.id, rule.severity, 1.0, values, rule.message, rule.remedy, allowed=allowed)

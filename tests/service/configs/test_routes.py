@@ -1,0 +1,62 @@
+"""The resource /api/v1/configs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+URL = "/api/v1/configs/check"
+HEAVY = {"max_res": 4096, "log2_hashmap_size": 21, "train_num_rays_per_batch": 16384, "mixed_precision": False}
+
+
+def test_a_configuration(client: TestClient) -> None:
+    answer = client.post(URL, json={"parameters": HEAVY})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["kind"], body["ok"], body["samples"], body["forbidden"]) == ("configuration", False, 1, 1.0)
+    (finding,) = body["findings"]
+    assert (finding["rule"], finding["severity"], finding["share"]) == ("memory-full-precision", "error", 1.0)
+    assert finding["parameters"] == HEAVY
+
+
+def test_a_preset_in_yaml(client: TestClient) -> None:
+    text = "name: mine\nbase: high_quality\nparameters: {lr: 0.05}\n"
+    body = client.post(URL, content=text, headers={"Content-Type": "application/yaml"}).json()
+    assert (body["name"], body["ok"]) == ("mine", True)
+    assert [finding["rule"] for finding in body["findings"]] == ["high-rate"]
+
+
+def test_a_space(client: TestClient, tiny_scene: Path) -> None:
+    space = {"feat_loss_weight": {"type": "categorical", "choices": [0.0, 1.0]}}
+    body = client.post(URL, json={"name": "s", "scene": str(tiny_scene), "space": space}).json()
+    assert (body["kind"], body["samples"], body["ok"]) == ("space", 512, False)
+    assert body["findings"][0]["rule"] == "no-features"
+    assert body["forbidden"] == pytest.approx(0.5, abs=0.07)
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "said"),
+    [
+        ({"parameters": {"max_ress": 1}}, "parameters.max_ress", "did you mean max_res?"),
+        ({"base": "nope"}, "base", "no such preset"),
+        ({"space": {}}, "name", "is required"),
+        ({"parametres": {}}, "parametres", "did you mean parameters?"),
+    ],
+)
+def test_a_document_that_cant_work_names_its_field(
+    client: TestClient, document: dict[str, object], field: str, said: str
+) -> None:
+    answer = client.post(URL, json=document)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["field"] == field
+    assert said in answer.json()["detail"]
+
+
+def test_nesting_and_another_method_are_refused(client: TestClient) -> None:
+    deep = '{"parameters": ' + "[" * 500 + "]" * 500 + "}"
+    answer = client.post(URL, content=deep, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "nested more than 16 levels deep")
+    assert client.get(URL).status_code == 405

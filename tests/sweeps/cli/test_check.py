@@ -1,0 +1,125 @@
+"""The commands check and presets suggest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sweeps.spec.presets import list_presets
+from tests.sweeps.cli.conftest import Command
+
+HEAVY = "{max_res: 4096, log2_hashmap_size: 21, train_num_rays_per_batch: 16384, mixed_precision: false}"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, tiny_scene: Path) -> Path:
+    space = {
+        "lr": {"type": "categorical", "choices": [0.01, 0.05]},
+        "feat_loss_weight": {"type": "categorical", "choices": [1e-3, 1e-1]},
+    }
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump({"name": "s", "scene": str(tiny_scene), "space": space}))
+    return file
+
+
+class TestCheck:
+    @pytest.mark.parametrize("name", list_presets())
+    def test_presets_that_ship_are_fine(self, command: Command, name: str) -> None:
+        ran = command("check", name)
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out == f"{name} (configuration): 0 errors, 0 warnings\n"
+
+    def test_errors_are_exit_code_2(self, command: Command, tmp_path: Path) -> None:
+        file = tmp_path / "heavy.yaml"
+        file.write_text(f"name: heavy\nbase: f3rm_default\nparameters: {HEAVY}\n")
+        ran = command("check", file)
+        assert (ran.code, ran.err) == (2, "")
+        assert ran.out.splitlines()[0] == "error  memory-full-precision"
+        assert "heavy (configuration): 1 error, 0 warnings" in ran.out
+        shown = json.loads(command("check", file, "--json").out)
+        assert (shown["ok"], shown["findings"][0]["rule"]) == (False, "memory-full-precision")
+        assert shown["findings"][0]["parameters"]["max_res"] == 4096
+
+    def test_warnings_alone_are_fine(self, command: Command, tmp_path: Path) -> None:
+        file = tmp_path / "poor.yaml"
+        file.write_text(
+            "name: poor\nbase: f3rm_default\nparameters: {max_res: 512, hidden_dim: 32, num_nerf_samples_per_ray: 16}\n"
+        )
+        ran = command("check", file)
+        assert ran.code == 0
+        assert "too-little-capacity" in ran.out
+
+    def test_a_sweeps_space_is_told_by_share(self, command: Command, sweep: Path) -> None:
+        ran = command("check", sweep)
+        assert ran.code == 2
+        shown = json.loads(command("check", sweep, "--json").out)
+        assert (shown["kind"], shown["samples"], shown["ok"]) == ("space", 512, False)
+        share = shown["findings"][0]["share"]
+        assert share == pytest.approx(0.25, abs=0.06)
+        assert f"error  unstable-rates  {100 * share:.0f}% of the space" in ran.out
+
+    def test_an_allowed_rule_is_told_and_fine(self, command: Command, sweep: Path) -> None:
+        sweep.write_text(sweep.read_text() + "allow: [unstable-rates]\n")
+        ran = command("check", sweep)
+        assert ran.code == 0
+        assert "of the space  (allowed)" in ran.out
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                "name: s\nspace: {max_res: {type: int, low: 64, high: 32}}",
+                "line 2: space.max_res.low=64: must be below",
+            ),
+            (
+                "name: s\nbase: nope\nspace: {max_res: {type: int, low: 64, high: 96}}",
+                "line 2: base='nope': no such preset",
+            ),
+            ("name: s\nparameters: {}", "base: is required"),
+            ("space: [", "line 1"),
+        ],
+    )
+    def test_a_file_that_cant_work_is_one_line(self, command: Command, tmp_path: Path, text: str, said: str) -> None:
+        file = tmp_path / "bad.yaml"
+        file.write_text(text)
+        ran = command("check", file)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"f3rm-sweeps: {file}: ")
+        assert said in ran.err
+        assert ran.err.count("\n") == 1
+
+    def test_a_preset_that_is_none(self, command: Command) -> None:
+        assert "did you mean high_quality?" in command("check", "high_qualty").err
+
+
+class TestSuggest:
+    WORDS = ("presets", "suggest", "--scene-complexity", "very_complex", "--gpu-memory-gb", 12)
+
+    def test_says_which_rule_gave_which_value(self, command: Command) -> None:
+        lines = [line.split() for line in command(*self.WORDS).out.splitlines()]
+        assert ["max_res", "2048", "memory"] in [words[:3] for words in lines]
+        assert ["hidden_dim", "128", "scene"] in [words[:3] for words in lines]
+        shown = json.loads(command(*self.WORDS, "--json").out)
+        assert shown["parameters"]["max_res"] == 2048
+        assert {reason["parameter"] for reason in shown["reasons"]} == set(shown["parameters"])
+
+    def test_its_file_passes_the_check(self, command: Command, tmp_path: Path) -> None:
+        file = tmp_path / "start.yaml"
+        assert command(*self.WORDS, "-o", file).code == 0
+        assert command("check", file).code == 0
+
+    @pytest.mark.parametrize(
+        ("complexity", "gpu_memory_gb", "said"),
+        [
+            ("medium", 8, "'medium': no such complexity"),
+            ("simple", 0, "gpu_memory_gb=0"),
+            ("simple", "x", "--gpu-memory-gb"),
+        ],
+    )
+    def test_what_is_none_is_refused(self, command: Command, complexity: str, gpu_memory_gb: object, said: str) -> None:
+        ran = command("presets", "suggest", "--scene-complexity", complexity, "--gpu-memory-gb", gpu_memory_gb)
+        assert ran.code == 2
+        assert said in ran.err
