@@ -157,7 +157,7 @@ _ALL: list[Parameter] = [
         _DATA,
         "features",
         "Kind of feature model.",
-        choices=("CLIP",),
+        choices=("CLIP", "DINO"),
         not_sweepable=_OTHER_METRIC,
     ),
     _str(
@@ -174,6 +174,28 @@ _ALL: list[Parameter] = [
         _DATA,
         "features",
         "Weights: an open_clip tag, a file, or `embedded`.",
+        not_sweepable=_OTHER_METRIC,
+    ),
+    _str(
+        "dino_model",
+        "vit_small_patch8_224_dino",
+        _DATA,
+        "features",
+        "timm's name of the DINO model.",
+        choices=(
+            "vit_small_patch16_224_dino",
+            "vit_small_patch8_224_dino",
+            "vit_base_patch16_224_dino",
+            "vit_base_patch8_224_dino",
+        ),
+        not_sweepable=_OTHER_METRIC,
+    ),
+    _str(
+        "dino_pretrained",
+        "hub",
+        _DATA,
+        "features",
+        "DINO weights: `hub` or a file.",
         not_sweepable=_OTHER_METRIC,
     ),
     _int(
