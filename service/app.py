@@ -20,6 +20,7 @@ from service.launcher import Launcher
 from service.links import API
 from service.presets.routes import router as presets_router
 from service.settings import ServiceSettings
+from service.sweeps.exporter import ConfigExporter
 from service.sweeps.results import router as results_router
 from service.sweeps.routes import router as sweeps_router
 from sweeps.spec.sweep import SweepSpec
@@ -65,6 +66,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.repository = repository
     app.state.launcher = launcher
+    app.state.exporter = ConfigExporter(settings.sweeps)
     register(app)
     app.add_middleware(LoopbackGuard)
     for router in _ROUTERS:
