@@ -116,9 +116,11 @@ def differences(lower: Mapping[str, Any], configuration: Mapping[str, Any]) -> d
         if name in _ALWAYS or name not in lower or _plain(lower[name]) != _plain(value)
     }
     # A suffixed name of the base (lr_fields) that the configuration lacks: its flat name sets all places again.
+    # A parameter that is newer than the trial has no such name: the trial had what is its default now.
     for name in sorted(set(lower) - set(configuration)):
-        flat = next(other for other in configuration if name not in overlay({name: lower[name]}, {other: None}))
-        differing[flat] = _plain(configuration[flat])
+        for flat in configuration:
+            if name not in overlay({name: lower[name]}, {flat: None}):
+                differing[flat] = _plain(configuration[flat])
     return differing
 
 

@@ -105,3 +105,7 @@ def test_a_scenes_name_is_no_yaml(tmp_path: Path, tiny_scene: Path) -> None:
     text = provenance(odd, trial, {})
     assert len(text.splitlines()) == 4
     assert yaml.safe_load(text) is None
+
+
+def test_a_parameter_newer_than_the_trial_is_left_to_its_default() -> None:
+    assert differences({"lr": 0.01, "newer": 3}, {"lr": 0.02}) == {"lr": 0.02}
