@@ -136,9 +136,9 @@ class TestCheckpoint:
             )
         try:
             deadline = time.monotonic() + 120
-            while "viser" not in log.read_text() and viewer.poll() is None and time.monotonic() < deadline:
+            while "http://127.0.0.1" not in log.read_text() and viewer.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.5)
-            assert viewer.poll() is None, log.read_text()
+            assert "http://127.0.0.1" in log.read_text(), log.read_text()
             assert "Done loading checkpoint" in log.read_text()
         finally:
             viewer.kill()
