@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from f3rm_core.files import write_whole as write_whole
     from f3rm_core.metrics import METRICS as METRICS
     from f3rm_core.metrics import Metric as Metric
+    from f3rm_core.nerfstudio_run import nerfstudio_yaml as nerfstudio_yaml
+    from f3rm_core.nerfstudio_run import write_nerfstudio_run as write_nerfstudio_run
     from f3rm_core.parameters import PARAMETERS as PARAMETERS
     from f3rm_core.parameters import PARTS as PARTS
     from f3rm_core.parameters import Parameter as Parameter
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from f3rm_core.scenes.load import Scene as Scene
     from f3rm_core.scenes.load import embedded_scenes as embedded_scenes
     from f3rm_core.scenes.load import load_scene as load_scene
+    from f3rm_core.scenes.load import scene_digest as scene_digest
     from f3rm_core.scenes.prepare import prepare_scene as prepare_scene
     from f3rm_core.training.result import TABLE_OPTIMIZER as TABLE_OPTIMIZER
     from f3rm_core.training.result import Report as Report
@@ -67,13 +70,14 @@ _PLACES = {
     "features.settings": ("check_weight_file", "names_weight_file"),
     "files": ("write_whole",),
     "metrics": ("METRICS", "Metric"),
+    "nerfstudio_run": ("nerfstudio_yaml", "write_nerfstudio_run"),
     "parameters": ("PARAMETERS", "PARTS", "Parameter", "check_parameters", "value_text"),
-    "scenes.load": ("Scene", "embedded_scenes", "load_scene"),
+    "scenes.load": ("Scene", "embedded_scenes", "load_scene", "scene_digest"),
     "scenes.prepare": ("prepare_scene",),
     "training.result": ("TABLE_OPTIMIZER", "Report", "TrainResult"),
     "training.trainer": ("train",),
 }
-_WITH_NERFSTUDIO = ("config", "training.trainer")
+_WITH_NERFSTUDIO = ("config", "nerfstudio_run", "training.trainer")
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 find_kernel_cache()  # before anything imports numba, by whatever module of ours it comes first

@@ -77,9 +77,11 @@ class FeatureDataManagerConfig(VanillaDataManagerConfig):
     dataparser: DataParserConfig = field(default_factory=NerfstudioDataParserConfig)
     train_num_rays_per_batch: int = 8192
     eval_num_rays_per_batch: int = 4096
-    feature_type: Literal["CLIP"] = "CLIP"
+    feature_type: Literal["CLIP", "DINO"] = "CLIP"
     clip_model: str = "ViT-L-14-336-quickgelu"
     clip_pretrained: str = "openai"
+    dino_model: str = "vit_small_patch8_224_dino"
+    dino_pretrained: str = "hub"
     feature_image_size: int = 0
     enable_cache: bool = True
     cache_dir: Path | None = None

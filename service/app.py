@@ -23,6 +23,7 @@ from service.parameters.routes import router as parameters_router
 from service.presets.routes import router as presets_router
 from service.presets.routes import suggested as suggested_router
 from service.settings import ServiceSettings
+from service.sweeps.exporter import ConfigExporter
 from service.sweeps.results import router as results_router
 from service.sweeps.routes import router as sweeps_router
 from sweeps.spec.presets import PresetDocument
@@ -69,6 +70,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.repository = repository
     app.state.launcher = launcher
+    app.state.exporter = ConfigExporter(settings.sweeps)
     register(app)
     app.add_middleware(LoopbackGuard)
     for router in _ROUTERS:

@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 
 from service.launcher import Launcher
 from service.settings import ServiceSettings
+from service.sweeps.exporter import ConfigExporter
 from sweeps.store.repository import MAX_PAGE, Repository
 
 
@@ -21,6 +22,11 @@ def _launcher(request: Request) -> Launcher:
     return launcher
 
 
+def _exporter(request: Request) -> ConfigExporter:
+    exporter: ConfigExporter = request.app.state.exporter
+    return exporter
+
+
 def _settings(request: Request) -> ServiceSettings:
     settings: ServiceSettings = request.app.state.settings
     return settings
@@ -28,6 +34,7 @@ def _settings(request: Request) -> ServiceSettings:
 
 Store = Annotated[Repository, Depends(_store)]
 Drivers = Annotated[Launcher, Depends(_launcher)]
+Exporter = Annotated[ConfigExporter, Depends(_exporter)]
 Configured = Annotated[ServiceSettings, Depends(_settings)]
 SweepId = Annotated[str, Path(description="The sweep's id.", max_length=64)]
 TrialNumber = Annotated[int, Path(description="The trial's number, from 0.", ge=0)]

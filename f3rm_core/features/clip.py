@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.transformer import VisionTransformer
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from f3rm_core.errors import InvalidParameter, UnknownWords, UsageError, WeightsUnavailable
 from f3rm_core.features.extractor import LanguageFeatureExtractor
+from f3rm_core.features.patches import PatchExtractor, resized_positions
 from f3rm_core.features.settings import FeatureSettings
 from f3rm_core.features.weights import ClipWeights, find_weights, is_torchscript
 
-__all__ = ["ClipExtractor", "dense_features", "find_weights", "resized_positions"]
-
-_CUDA_BATCH_TOKENS = 8192  # patches of a batch on the GPU; ViT-L then needs about 1 GB beside its weights
+__all__ = ["ClipExtractor", "dense_features", "find_weights"]
 
 
-class ClipExtractor(LanguageFeatureExtractor):
+class ClipExtractor(PatchExtractor, LanguageFeatureExtractor):
     """MaskCLIP features of an open_clip model.
 
     Args:
@@ -44,8 +39,10 @@ class ClipExtractor(LanguageFeatureExtractor):
     """
 
     def __init__(self, settings: FeatureSettings, cache_dir: Path | None = None, *, device: str | None = None) -> None:
+        super().__init__(device)
         self._weights = find_weights(settings, cache_dir)
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.mean, self.std = self._weights.mean, self._weights.std
+        self.interpolation = self._weights.interpolation
         vision = self._weights.config["vision_cfg"]
         patch_size = vision.get("patch_size", 16)
         if not isinstance(patch_size, int):
@@ -54,7 +51,6 @@ class ClipExtractor(LanguageFeatureExtractor):
         self.channels = int(self._weights.config["embed_dim"])
         self.patch_size = patch_size
         self.feature_image_size = settings.feature_image_size
-        self.batch_size = 2 * torch.get_num_threads() if self._device.type == "cpu" else 16
 
     @property
     def identity(self) -> Mapping[str, object]:
@@ -66,27 +62,11 @@ class ClipExtractor(LanguageFeatureExtractor):
             "weights": weights.content,
             "feature_image_size": self.feature_image_size,
             "feature_scale": weights.feature_scale,
-            "mean": list(weights.mean),
-            "std": list(weights.std),
-            "interpolation": weights.interpolation,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": self.interpolation,
             "device": self._device.type,  # GPU and CPU round differently
         }
-
-    def extract(
-        self,
-        images: Sequence[np.ndarray],  # each uint8 [height, width, 3], all of one size
-    ) -> np.ndarray:
-        visual = self._model.visual  # loaded before any thread asks for it
-        if self._device.type == "cpu":
-            # One image at a time on one thread each: the same bits for every batch and number of threads, and
-            # no slower, as an image is enough work for a core.
-            with _single_threaded() as workers, ThreadPoolExecutor(workers) as pool:
-                maps = list(pool.map(lambda image: self._maps(visual, [image]), images))
-        else:
-            rows, columns = self.map_shape(images[0].shape[1], images[0].shape[0])
-            step = max(1, _CUDA_BATCH_TOKENS // (rows * columns))
-            maps = [self._maps(visual, images[i : i + step]) for i in range(0, len(images), step)]
-        return np.concatenate(maps)
 
     def encode_text(self, queries: Sequence[str]) -> Tensor:
         tokenizer = self._tokenizer
@@ -97,21 +77,8 @@ class ClipExtractor(LanguageFeatureExtractor):
         with torch.inference_mode():
             return self._model.encode_text(tokens, normalize=True).float().cpu()  # [queries, channels]
 
-    def _maps(self, visual: VisionTransformer, images: Sequence[np.ndarray]) -> np.ndarray:
-        pixels = torch.stack([self._pixels(image) for image in images]).to(self._device)
-        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-            maps = dense_features(visual, pixels) * self._weights.feature_scale
-        return maps.to(torch.float16).cpu().numpy()
-
-    def _pixels(self, image: np.ndarray) -> Tensor:
-        """Resized to whole patches and normalised: float32 [3, height, width]."""
-        rows, columns = self.map_shape(image.shape[1], image.shape[0])
-        size = (columns * self.patch_size, rows * self.patch_size)
-        # Pillow filters when it shrinks, and CLIP was trained on images that it had resized
-        filter_ = Image.Resampling[self._weights.interpolation.upper()]
-        resized = np.asarray(Image.fromarray(image).resize(size, filter_), dtype=np.float32) / 255
-        mean, std = (np.asarray(value, dtype=np.float32) for value in (self._weights.mean, self._weights.std))
-        return torch.from_numpy((resized - mean) / std).permute(2, 0, 1).contiguous()
+    def _dense(self, pixels: Tensor) -> Tensor:
+        return dense_features(self._model.visual, pixels) * self._weights.feature_scale
 
     def _check_query(self, query: str, limit: int) -> None:
         pieces = [
@@ -153,7 +120,9 @@ def dense_features(
     batch, _, rows, columns = x.shape
     x = x.flatten(2).transpose(1, 2)  # [batch, patches, width]
     class_token = visual.class_embedding.expand(batch, 1, -1)
-    x = torch.cat([class_token, x], dim=1) + resized_positions(visual, rows, columns)
+    # antialias as in the resize_pos_embed by which open_clip loads weights for another image size
+    positions = resized_positions(visual.positional_embedding, tuple(visual.grid_size), rows, columns, antialias=True)
+    x = torch.cat([class_token, x], dim=1) + positions
     x = visual.ln_pre(x)  # [batch, 1 + patches, width]
     *blocks, last = visual.transformer.resblocks
     for block in blocks:
@@ -163,20 +132,6 @@ def dense_features(
     value = F.linear(last.ln_1(x[:, 1:]), attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :])
     x = visual.ln_post(attention.out_proj(value)) @ visual.proj  # [batch, patches, channels]
     return x.reshape(batch, rows, columns, -1)
-
-
-def resized_positions(visual: VisionTransformer, rows: int, columns: int) -> Tensor:
-    """The positional embedding for a map of rows x columns: [1 + rows * columns, width].
-
-    As open_clip's `resize_pos_embed` does when it loads weights for another image size; the embedding itself
-    at the size that the model was trained at.
-    """
-    embedding = visual.positional_embedding  # [1 + grid rows * grid columns, width]
-    if (rows, columns) == tuple(visual.grid_size):
-        return embedding
-    grid = embedding[1:].reshape(1, *visual.grid_size, -1).permute(0, 3, 1, 2)
-    grid = F.interpolate(grid, size=(rows, columns), mode="bicubic", antialias=True, align_corners=False)
-    return torch.cat([embedding[:1], grid[0].flatten(1).T])
 
 
 def _load(weights: ClipWeights) -> open_clip.CLIP:
@@ -201,14 +156,3 @@ def _load(weights: ClipWeights) -> open_clip.CLIP:
             f"({reason}); give the weights of this model, or download them again"
         ) from error
     return model.eval().requires_grad_(False)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[int]:
-    """torch with one thread an operation; gives the number of threads it had."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)

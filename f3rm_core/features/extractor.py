@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from f3rm_core.errors import UsageError
 from f3rm_core.features.settings import FeatureSettings
 
 if TYPE_CHECKING:
@@ -51,6 +53,15 @@ class FeatureExtractor(ABC):
             WeightsUnavailable: the weights can't be reached or can't be loaded.
         """
 
+    def encode_text(self, queries: Sequence[str]) -> torch.Tensor:
+        """Unit vectors in the space of the features, float32 [queries, channels], on the CPU.
+
+        Raises:
+            UsageError: the features can't be compared with text, or a query is longer than the text model reads.
+            UnknownWords: the text model never saw some of the words.
+        """
+        raise UsageError(f"text queries: features of {self.name} can't be compared with text; use feature_type='CLIP'")
+
     @property
     def key(self) -> str:
         """The identity as 40 hex digits, for use in the cache's key."""
@@ -66,13 +77,7 @@ class LanguageFeatureExtractor(FeatureExtractor):
     """An extractor whose features can be compared with text."""
 
     @abstractmethod
-    def encode_text(self, queries: Sequence[str]) -> torch.Tensor:
-        """Unit vectors in the space of the features, float32 [queries, channels], on the CPU.
-
-        Raises:
-            UnknownWords: the text model never saw some of the words.
-            UsageError: a query longer than the text model reads.
-        """
+    def encode_text(self, queries: Sequence[str]) -> torch.Tensor: ...
 
 
 def map_shape(width: int, height: int, *, patch_size: int, long_side: int) -> tuple[int, int]:
@@ -97,10 +102,13 @@ def build_extractor(
         device: "cpu" or "cuda"; None for CUDA where there is one.
 
     Raises:
-        InvalidParameter: no such model, or one whose patch features can't be compared with text.
+        InvalidParameter: no such model or weight file, or a CLIP model whose patch features can't be compared
+            with text.
         WeightsUnavailable: no such weights.
     """
-    return cast(FeatureExtractor, _clip_module().ClipExtractor(settings, cache_dir, device=device))
+    if settings.feature_type == "DINO":
+        return cast(FeatureExtractor, _module("dino").DinoExtractor(settings, device=device))
+    return cast(FeatureExtractor, _module("clip").ClipExtractor(settings, cache_dir, device=device))
 
 
 def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> None:
@@ -112,7 +120,7 @@ def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> 
         InvalidParameter, WeightsUnavailable: as in `build_extractor`; or the weights can't be downloaded, or
             their file is broken.
     """
-    _clip_module().find_weights(settings, cache_dir).fetch()
+    _find_weights(settings, cache_dir).fetch()
 
 
 def look_for_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> str:
@@ -121,12 +129,20 @@ def look_for_weights(settings: FeatureSettings, cache_dir: Path | None = None) -
     Raises:
         InvalidParameter, WeightsUnavailable: as in `ensure_weights`.
     """
-    return _clip_module().find_weights(settings, cache_dir).look()
+    where: str = _find_weights(settings, cache_dir).look()
+    return where
 
 
-def _clip_module() -> ModuleType:
-    """Imports torch and open_clip, whose use of torch.jit would warn users of what they can't mend."""
+def _find_weights(settings: FeatureSettings, cache_dir: Path | None) -> Any:
+    """ClipWeights or DinoWeights."""
+    if settings.feature_type == "DINO":
+        return _module("dino").find_weights(settings)
+    return _module("clip").find_weights(settings, cache_dir)
+
+
+def _module(name: str) -> ModuleType:
+    """Imports torch and open_clip or timm, whose use of torch.jit would warn users of what they can't mend."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        from f3rm_core.features import clip
-    return clip
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return importlib.import_module(f"f3rm_core.features.{name}")

@@ -1,4 +1,4 @@
-"""Which features, and which weight file they come from. Imports neither torch nor open_clip."""
+"""Which features, and which weight file they come from. Imports neither torch nor open_clip nor timm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import Any
 from f3rm_core.errors import InvalidParameter
 from f3rm_core.features.embedded import EMBEDDED_FILE, EMBEDDED_MODEL
 
-FEATURE_TYPES = ("CLIP",)
+FEATURE_TYPES = ("CLIP", "DINO")
+DINO_MODELS = (
+    "vit_small_patch16_224_dino",
+    "vit_small_patch8_224_dino",
+    "vit_base_patch16_224_dino",
+    "vit_base_patch8_224_dino",
+)
+"""timm's names of the models that Caron et al. 2021 published."""
+DINO_HUB = "hub"
+"""The value of dino_pretrained that stands for the published weights."""
 EMBEDDED_INSTEAD = f"or use clip_model={EMBEDDED_MODEL!r} with clip_pretrained='embedded'"
 
 _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -22,10 +31,12 @@ class FeatureSettings:
     """Which features, and of what image size.
 
     Args:
-        feature_type: one of FEATURE_TYPES.
+        feature_type: one of FEATURE_TYPES; the settings of the other one are not looked at.
         clip_model: open_clip's name of the model, or `tabletop-mini`, which ships with the package.
         clip_pretrained: open_clip's tag of the weights (`openai`), a weight file, or `embedded` for
             `tabletop-mini`.
+        dino_model: one of DINO_MODELS.
+        dino_pretrained: `hub` for the published weights, or a weight file.
         feature_image_size: images are resized so that their long side has about this many pixels (both sides
             are rounded to whole patches); 0 keeps each image's own size.
         enable_cache: keep extracted features on disk.
@@ -37,13 +48,16 @@ class FeatureSettings:
     feature_type: str = "CLIP"
     clip_model: str = "ViT-L-14-336-quickgelu"
     clip_pretrained: str = "openai"
+    dino_model: str = "vit_small_patch8_224_dino"
+    dino_pretrained: str = DINO_HUB
     feature_image_size: int = 0
     enable_cache: bool = True
 
     def __post_init__(self) -> None:
-        if self.feature_type not in FEATURE_TYPES:
-            raise InvalidParameter("feature_type", self.feature_type, f"must be one of {', '.join(FEATURE_TYPES)}")
-        for name in ("clip_model", "clip_pretrained"):
+        for name, known in (("feature_type", FEATURE_TYPES), ("dino_model", DINO_MODELS)):
+            if getattr(self, name) not in known:
+                raise InvalidParameter(name, getattr(self, name), f"must be one of {', '.join(known)}")
+        for name in ("clip_model", "clip_pretrained", "dino_pretrained"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
                 raise InvalidParameter(name, value, "must be a name")
@@ -52,7 +66,8 @@ class FeatureSettings:
             raise InvalidParameter(
                 "feature_image_size", size, "must be a whole number of pixels, or 0 for the image's own size"
             )
-        if self.clip_pretrained == "embedded" and self.clip_model != EMBEDDED_MODEL:
+        misplaced = self.clip_pretrained == "embedded" and self.clip_model != EMBEDDED_MODEL
+        if self.feature_type == "CLIP" and misplaced:
             raise InvalidParameter(
                 "clip_pretrained",
                 self.clip_pretrained,
@@ -61,34 +76,41 @@ class FeatureSettings:
             )
 
     def weight_file(self) -> Path | None:
-        """The weight file that the settings name; None for a tag, which only open_clip can judge.
+        """The weight file that the settings name; None for a tag, which only the model's library can judge.
 
         Raises:
             InvalidParameter: they name a file that is not there, or can't be read.
         """
+        return self._dino_file() if self.feature_type == "DINO" else self._clip_file()
+
+    def _dino_file(self) -> Path | None:
+        if self.dino_pretrained == DINO_HUB:
+            return None
+        file = os.path.expanduser(self.dino_pretrained)
+        if (fault := _fault_of(file)) is None:
+            return Path(file)
+        remedy = f"give {DINO_HUB!r} or the path of a weight file of {self.dino_model}"
+        raise InvalidParameter("dino_pretrained", self.dino_pretrained, f"{fault}; {remedy}")
+
+    def _clip_file(self) -> Path | None:
         if self.clip_pretrained == "embedded":
             return EMBEDDED_FILE
-        # os.path, as pathlib raises where a name is too long, a folder closed, or a user unknown
         file = os.path.expanduser(self.clip_pretrained)
-        if os.path.isfile(file):
-            if os.access(file, os.R_OK):
-                return Path(file)
-            reason = "you may not read this file"
-        elif names_weight_file(file):
-            reason = "no such file" if os.path.isabs(file) else f"no such file in {Path.cwd()}"
-        elif self.clip_model == EMBEDDED_MODEL:
-            reason = f"{EMBEDDED_MODEL} has no weights of this name"
-        else:
-            return None
+        if (fault := _fault_of(file)) is None:
+            return Path(file)
+        if not os.path.isfile(file) and not names_weight_file(file):
+            if self.clip_model != EMBEDDED_MODEL:
+                return None
+            fault = f"{EMBEDDED_MODEL} has no weights of this name"
         remedy = f"give a tag, the path of a weight file of {self.clip_model}, {EMBEDDED_INSTEAD}"
         if self.clip_model == EMBEDDED_MODEL:
             remedy = "give 'embedded' or the path of a weight file"
-        raise InvalidParameter("clip_pretrained", self.clip_pretrained, f"{reason}; {remedy}")
+        raise InvalidParameter("clip_pretrained", self.clip_pretrained, f"{fault}; {remedy}")
 
 
-def names_weight_file(clip_pretrained: str) -> bool:
-    """Whether a value of clip_pretrained is a file's name, by its form; no tag of open_clip has such a form."""
-    return os.sep in clip_pretrained or clip_pretrained.endswith(_WEIGHT_SUFFIXES)
+def names_weight_file(pretrained: str) -> bool:
+    """Whether a value of clip_pretrained or dino_pretrained is a file's name, by its form; no tag has such a form."""
+    return os.sep in pretrained or pretrained.endswith(_WEIGHT_SUFFIXES)
 
 
 def check_weight_file(parameters: Mapping[str, Any]) -> None:
@@ -102,3 +124,11 @@ def check_weight_file(parameters: Mapping[str, Any]) -> None:
     """
     names = {field.name for field in fields(FeatureSettings)}
     FeatureSettings(**{name: value for name, value in parameters.items() if name in names}).weight_file()
+
+
+def _fault_of(file: str) -> str | None:
+    """Why a file can't be read; None: it can."""
+    # os.path, as pathlib raises where a name is too long, a folder closed, or a user unknown
+    if os.path.isfile(file):
+        return None if os.access(file, os.R_OK) else "you may not read this file"
+    return "no such file" if os.path.isabs(file) else f"no such file in {Path.cwd()}"

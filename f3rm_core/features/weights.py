@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-import threading
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +14,13 @@ import open_clip
 from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
 from open_clip.pretrained import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME, download_pretrained
-from safetensors import SafetensorError, safe_open
 
 from f3rm_core.array_cache import default_cache_dir
 from f3rm_core.errors import InvalidParameter, WeightsUnavailable
 from f3rm_core.features.embedded import EMBEDDED_MODEL, expand, read_header
 from f3rm_core.features.settings import EMBEDDED_INSTEAD, FeatureSettings
+from f3rm_core.features.weight_files import damage, first_line, reachable
 from f3rm_core.files import file_digest
-
-REACH_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class ClipWeights:
             WeightsUnavailable: after a few seconds if the hub can't be reached; or the file is broken.
         """
         file = self.file or _from_hub_cache(self.hub_entry) or self._download()
-        if (reason := _damage(file)) is not None:
+        if (reason := damage(file)) is not None:
             raise WeightsUnavailable(
                 f"clip_pretrained={self.pretrained!r}: {file} is not a readable weight file of {self.model} "
                 f"({reason}); download it again, {EMBEDDED_INSTEAD}"
@@ -95,7 +89,7 @@ class ClipWeights:
 
     def _reachable_address(self) -> str:
         address = _address(self.hub_entry)
-        if not _reachable(address):
+        if not reachable(address):
             raise WeightsUnavailable(
                 f"clip_model={self.model!r}: its weights {self.pretrained!r} are not on this machine and "
                 f"{address} can't be reached; download them on a machine with network and set "
@@ -110,7 +104,7 @@ class ClipWeights:
         except Exception as error:  # whatever the hub's client raises: it changes from version to version
             raise WeightsUnavailable(
                 f"clip_model={self.model!r}: its weights {self.pretrained!r} can't be downloaded from "
-                f"{address} ({_first_line(error)}); try again, "
+                f"{address} ({first_line(error)}); try again, "
                 f"set clip_pretrained to a local file, {EMBEDDED_INSTEAD}"
             ) from error
 
@@ -214,20 +208,6 @@ def is_torchscript(file: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _damage(file: Path) -> str | None:
-    """What a quick look finds wrong with the container; None: nothing."""
-    try:
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="numpy"):  # compares the file's size with the header
-                return None
-        with file.open("rb") as stream:
-            magic = stream.read(2)
-        # PyTorch writes zip archives, whose directory is at the end; before 1.6 it wrote pickles
-        return None if zipfile.is_zipfile(file) or magic[:1] == b"\x80" else "neither PyTorch nor safetensors"
-    except (OSError, SafetensorError) as error:
-        return _first_line(error)
-
-
 def _from_hub_cache(entry: Mapping[str, Any]) -> Path | None:
     """The file that open_clip would take, if an earlier download left it here."""
     if not entry.get("hf_hub"):
@@ -246,30 +226,3 @@ def _safe_name(name: str) -> str:
 
 def _address(entry: Mapping[str, Any]) -> str:
     return hub.ENDPOINT if entry.get("hf_hub") else str(entry["url"])
-
-
-def _reachable(address: str) -> bool:
-    """Whether anything answers there. The hub's own client would try for a minute and more."""
-    if hub.HF_HUB_OFFLINE:
-        return False
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(address, method="HEAD")
-            with urllib.request.urlopen(request, timeout=REACH_TIMEOUT_SECONDS):
-                answered.set()
-        except urllib.error.HTTPError:
-            answered.set()  # an answer, if not to this question
-        except (OSError, HTTPException, ValueError):
-            pass  # no such host, no route, not HTTP, not an address
-
-    # In a thread, as looking up a name obeys no timeout; a daemon, so that it never keeps the process.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REACH_TIMEOUT_SECONDS + 1)
-    return answered.is_set()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:160]

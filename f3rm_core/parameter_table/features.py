@@ -14,8 +14,12 @@ ROWS: tuple[Parameter, ...] = (
         DATA,
         _FEATURES,
         "Kind of feature model.",
-        choices=("CLIP",),
-        effects=Effects("CLIP's features answer text queries", "extraction, once a scene", None),
+        choices=("CLIP", "DINO"),
+        effects=Effects(
+            "CLIP's features answer text queries; DINO's tell parts apart, without words",
+            "extraction, once a scene",
+            None,
+        ),
         not_sweepable=OTHER_METRIC,
     ),
     text(
@@ -35,6 +39,32 @@ ROWS: tuple[Parameter, ...] = (
         DATA,
         _FEATURES,
         "Weights: an open_clip tag, a file, or `embedded`.",
+        effects=Effects("what the model was trained on is what its features know", None, None),
+        not_sweepable=OTHER_METRIC,
+    ),
+    text(
+        "dino_model",
+        "vit_small_patch8_224_dino",
+        DATA,
+        _FEATURES,
+        "timm's name of the DINO model.",
+        choices=(
+            "vit_small_patch16_224_dino",
+            "vit_small_patch8_224_dino",
+            "vit_base_patch16_224_dino",
+            "vit_base_patch8_224_dino",
+        ),
+        effects=Effects(
+            "patches of 8 pixels give finer maps than 16", "slower extraction, once a scene", "base has more channels"
+        ),
+        not_sweepable=OTHER_METRIC,
+    ),
+    text(
+        "dino_pretrained",
+        "hub",
+        DATA,
+        _FEATURES,
+        "DINO weights: `hub` or a file.",
         effects=Effects("what the model was trained on is what its features know", None, None),
         not_sweepable=OTHER_METRIC,
     ),

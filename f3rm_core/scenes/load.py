@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from f3rm_core.errors import SceneError
+from f3rm_core.files import file_digest
 from f3rm_core.metrics import METRICS
 
 EMBEDDED_PREFIX = "embedded:"
@@ -79,6 +81,21 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
         # LPIPS is added by a run that has its weights; it can't be promised from here.
         metrics=tuple(name for name in METRICS if name != "lpips"),
     )
+
+
+def scene_digest(scene: Scene) -> str:
+    """What tells a scene's content from another's: transforms.json and all images, wherever they lie; 40 hex digits.
+
+    Raises:
+        SceneError: a file can't be read any more.
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    for name in ("transforms.json", *scene.images):
+        try:
+            digest.update(bytes.fromhex(file_digest(scene.folder / name)))
+        except OSError as error:
+            raise SceneError(f"scene {scene.location}: {name} can't be read ({error.strerror}); restore it") from error
+    return digest.hexdigest()
 
 
 def embedded_scenes() -> tuple[str, ...]:

@@ -39,6 +39,8 @@ def open_scene(scene: Scene, config: FeatureDataManagerConfig) -> SceneData:
         feature_type=config.feature_type,
         clip_model=config.clip_model,
         clip_pretrained=config.clip_pretrained,
+        dino_model=config.dino_model,
+        dino_pretrained=config.dino_pretrained,
         feature_image_size=config.feature_image_size,
         enable_cache=config.enable_cache,
     )

@@ -28,4 +28,6 @@ class F3RMTrainer(Trainer):
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         seed_everything(self.config)
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
         super().setup(test_mode)

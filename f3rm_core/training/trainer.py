@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from nerfstudio.utils.rich_utils import CONSOLE
 
 from f3rm_core.errors import CheckpointError, InvalidParameter, OutOfMemory
 from f3rm_core.evaluation.cost import PeakMemory
@@ -25,6 +23,7 @@ from f3rm_core.scenes.load import Scene
 from f3rm_core.training.allocator import reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
 from f3rm_core.training.optimization import Optimization
+from f3rm_core.training.quiet import quiet_nerfstudio
 from f3rm_core.training.result import Report, TrainResult
 from f3rm_core.training.seeding import seed_everything, seed_step
 
@@ -73,7 +72,7 @@ def train(
         raise InvalidParameter("max_num_iterations", budget_steps, "must be at least 1")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     count = threads or config.threads or os.cpu_count() or 1
-    with _threads(count), _quiet_nerfstudio(), _out_of_memory(), _warm(config, device), PeakMemory(device) as memory:
+    with _threads(count), quiet_nerfstudio(), _out_of_memory(), _warm(config, device), PeakMemory(device) as memory:
         run = _Run(config, scene, device)
         if resume_from is not None:
             run.restore(load_checkpoint(resume_from), resume_from)
@@ -200,19 +199,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _quiet_nerfstudio() -> Iterator[None]:
-    """nerfstudio prints its set-up to stdout, where our callers print results, and warns of its own deprecations."""
-    before = CONSOLE.quiet
-    CONSOLE.quiet = True
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"nerfstudio\.")
-            yield
-    finally:
-        CONSOLE.quiet = before
 
 
 @contextmanager

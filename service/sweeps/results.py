@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
-from service.dependencies import Store, SweepId
+from service.dependencies import Exporter, Store, SweepId
 from service.errors import ProblemError, problem_docs
 from service.sweeps.schemas import Objective, TrialSummary, trial_summary
 from sweeps.analysis.export import preset_yaml
+from sweeps.analysis.provenance import environment_of
 from sweeps.outcome import Outcome, repeat_command
 from sweeps.views import front_view
 
@@ -73,33 +74,47 @@ def winner(sweep_id: SweepId, store: Store, scenario: Scenario = "balanced") -> 
     response_class=PlainTextResponse,
     responses={
         200: {
-            "description": "The preset as YAML, or the command as text.",
+            "description": "The preset or nerfstudio config as YAML, or the command as text.",
             "content": {"application/yaml": {"schema": {"type": "string"}}, "text/plain": {}},
         },
-        **problem_docs(404, 409, 422),
+        **problem_docs(404, 409, 422, 503),
     },
 )
 def export(
     sweep_id: SweepId,
     store: Store,
+    exporter: Exporter,
     scenario: Annotated[
         str | None, Query(description="Its winner (default: balanced); not together with trial.")
     ] = None,
     trial: Annotated[int | None, Query(ge=0, description="This completed trial.")] = None,
     form: Annotated[
-        Literal["preset", "command"], Query(alias="format", description="A preset, or a command line.")
+        Literal["preset", "nerfstudio", "command", "checkpoint"],
+        Query(alias="format", description="A preset, a config for ns-train, or a command line."),
     ] = "preset",
 ) -> Response:
-    """The configuration of a trial as a preset (a file for `f3rm-sweeps train --preset`), or as a command."""
+    """The configuration of a trial as a preset (for `f3rm-sweeps train --preset`), as a nerfstudio config (for
+    `ns-train f3rm --load-config`; takes seconds), or as a command. A `checkpoint` is refused: its run folder may hold
+    gigabytes, and names the folders of the machine that opens it, so the command line writes it there."""
     if scenario is not None and trial is not None:
         raise ProblemError(422, "invalid-request", "scenario and trial are both given: give one of them")
     outcome = Outcome.read(store, sweep_id)
     chosen, why = outcome.chosen(scenario=scenario or "balanced", trial=trial)
+    if form == "checkpoint":
+        command = f"f3rm-sweeps export {sweep_id} --trial {chosen.number} --format checkpoint -o DIR"
+        detail = f"format=checkpoint: not over HTTP; where the run folder is to be, run `{command}`"
+        raise ProblemError(422, "checkpoint-by-command", detail)
     if form == "command":
         return PlainTextResponse(repeat_command(outcome.sweep, chosen) + "\n")
-    file_name = f"{outcome.sweep.name}-trial-{chosen.number}.yaml"
+    name = f"{outcome.sweep.name}-trial-{chosen.number}"
+    if form == "nerfstudio":
+        return _yaml(exporter.export(sweep_id, chosen.number), f"{name}-config.yml")
+    return _yaml(preset_yaml(outcome.sweep, chosen, environment_of(store, chosen), why=why), f"{name}.yaml")
+
+
+def _yaml(text: str, file_name: str) -> Response:
     return Response(
-        preset_yaml(outcome.sweep, chosen, why=why),
+        text,
         media_type="application/yaml",
         headers={"Content-Disposition": f'inline; filename="{file_name}"'},
     )

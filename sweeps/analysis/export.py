@@ -1,26 +1,37 @@
-"""A trial as something to keep: a preset that repeats it, and the command that does."""
+"""A trial to keep: a preset, a nerfstudio config or a run folder that repeats it; the command that does."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from f3rm_core import Scene, UsageError, load_scene
+from sweeps.analysis.provenance import provenance
+from sweeps.settings import Settings
 from sweeps.spec.presets import ROOT_PRESET, load_preset, overlay
 from sweeps.store.records import SweepRecord, TrialRecord
 
 _ALWAYS = ("seed", "threads")
 """Parameters that are written even where they equal the base's: they fix the bits of a repetition."""
 
+_NOTHING_NOTED: Mapping[str, Any] = MappingProxyType({})
+_FOLDERS = "# `data` and `pipeline.datamanager.data` name the scene's folder on the machine that wrote this\n"
 
-def preset_yaml(sweep: SweepRecord, trial: TrialRecord, *, why: str = "") -> str:
+
+def preset_yaml(
+    sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any] = _NOTHING_NOTED, *, why: str = ""
+) -> str:
     """A preset that repeats a trial: the sweep's base, and the parameters that differ from it, seed included.
 
     Args:
         sweep: the trial's sweep.
         trial: a trial whose configuration is to be kept.
+        environment: from `environment_of`.
         why: why this one, for the summary.
 
     Returns:
@@ -36,15 +47,65 @@ def preset_yaml(sweep: SweepRecord, trial: TrialRecord, *, why: str = "") -> str
         "summary": why or f"Trial {trial.number} of sweep {sweep.name} ({sweep.id}).",
         "parameters": differences(lower, trial.configuration),
     }
-    lines = [f"# Trial {trial.number} of sweep {sweep.name} ({sweep.id}), trained on {sweep.spec['scene']}"]
-    if trial.metrics:
-        lines.append("# " + ", ".join(f"{name} {value:.5g}" for name, value in trial.metrics.items()))
-    if trial.backend:
-        lines.append(
-            f"# with encoding {trial.backend} on {trial.device}, {trial.threads} thread(s): the same repeat it exactly"
-        )
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    return "\n".join(lines) + "\n" + text
+    return provenance(sweep, trial, environment) + text
+
+
+def nerfstudio_config(
+    sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any], *, settings: Settings
+) -> str:
+    """A trial's configuration for `ns-train f3rm --load-config FILE`. Loads nerfstudio: seconds.
+
+    Args:
+        sweep, trial, environment: as for `preset_yaml`; the trial is completed.
+        settings: where scenes are.
+
+    Raises:
+        SceneError: the sweep's scene is not on this machine.
+    """
+    from f3rm_core import nerfstudio_yaml
+
+    scene, header = _scene(sweep, settings), provenance(sweep, trial, environment) + _FOLDERS
+    return nerfstudio_yaml(trial.configuration, scene, device=str(trial.device), header=header)
+
+
+def nerfstudio_run(
+    sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any], output: Path, *, settings: Settings
+) -> Path:
+    """A trial's trained model as a run folder of nerfstudio. Loads nerfstudio: seconds.
+
+    Args:
+        sweep, trial, environment: as for `nerfstudio_config`.
+        output: nerfstudio's output folder, in which the run's own is made.
+        settings: where scenes and sweeps' folders are.
+
+    Returns:
+        The run's config.yml.
+
+    Raises:
+        UsageError: the trial's checkpoint was not kept, or the run folder can't be written.
+        SceneError: the sweep's scene is not on this machine.
+    """
+    again = f"train it again: `f3rm-sweeps export {sweep.id} --trial {trial.number} --format command` gives the command"
+    if trial.checkpoint is None:
+        raise UsageError(
+            f"trial {trial.number} of sweep {sweep.id}: its model was not kept, as other trials beat it; {again}"
+        )
+    checkpoint = settings.sweep_dir(sweep.id) / trial.checkpoint
+    if not checkpoint.is_file():
+        raise UsageError(f"trial {trial.number} of sweep {sweep.id}: {checkpoint} is gone; {again}")
+    from f3rm_core import write_nerfstudio_run
+
+    return write_nerfstudio_run(
+        trial.configuration,
+        _scene(sweep, settings),
+        checkpoint,
+        output,
+        experiment=f"{sweep.name}-{sweep.id}",
+        run=f"trial-{trial.number}",
+        device=str(trial.device),
+        header=provenance(sweep, trial, environment),
+    )
 
 
 def differences(lower: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,15 +116,21 @@ def differences(lower: Mapping[str, Any], configuration: Mapping[str, Any]) -> d
         if name in _ALWAYS or name not in lower or _plain(lower[name]) != _plain(value)
     }
     # A suffixed name of the base (lr_fields) that the configuration lacks: its flat name sets all places again.
+    # A parameter that is newer than the trial has no such name: the trial had what is its default now.
     for name in sorted(set(lower) - set(configuration)):
-        flat = next(other for other in configuration if name not in overlay({name: lower[name]}, {other: None}))
-        differing[flat] = _plain(configuration[flat])
+        for flat in configuration:
+            if name not in overlay({name: lower[name]}, {flat: None}):
+                differing[flat] = _plain(configuration[flat])
     return differing
 
 
 def command(sweep: SweepRecord, *, preset_file: str = "winner.yaml") -> str:
     """The command line that trains an exported preset on the sweep's scene."""
     return shlex.join(["f3rm-sweeps", "train", "--preset", preset_file, "--scene", str(sweep.spec["scene"])])
+
+
+def _scene(sweep: SweepRecord, settings: Settings) -> Scene:
+    return load_scene(str(sweep.spec["scene"]), scene_root=settings.scene_root)
 
 
 def _plain(value: Any) -> Any:

@@ -99,16 +99,18 @@ def _why_failed(settings: Settings, sweep: SweepRecord, trials: list[TrialRecord
 
 def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, seconds: float) -> None:
     from sweeps.analysis.export import command, preset_yaml
+    from sweeps.analysis.provenance import environment_of
 
     sweep = outcome.sweep
     winner = outcome.winner(SCENARIO)
     chosen = outcome.trials[winner.number]
     preset_file = output / "winner.yaml"
     again = command(sweep, preset_file=str(preset_file))
-    write_whole(preset_file, preset_yaml(sweep, chosen, why=winner.reason).encode())
     plot_outcome(outcome, output / "front.png", winner.number)
     with open_store(settings) as store:
         summary = summarise(sweep, store.all_trials(sweep.id), outcome, seconds=seconds)
+        environment = environment_of(store, chosen)
+    write_whole(preset_file, preset_yaml(sweep, chosen, environment, why=winner.reason).encode())
     summary["winner"] = {
         "scenario": SCENARIO,
         "trial": winner.number,

@@ -1,13 +1,13 @@
-"""Commands on what a sweep found: pareto and export."""
+"""pareto: the front of a sweep, as a table and as a plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from f3rm_core import METRICS, UsageError, write_whole
+from f3rm_core import METRICS, UsageError
 from sweeps.cli.output import assignments, console, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
@@ -51,36 +51,6 @@ def pareto(
     console().print(f"{scenario}: {winner.reason}", markup=False, soft_wrap=True)
     if plot is not None:
         console().print(f"plot: {plot}", markup=False)
-
-
-def export(
-    sweep: SweepWords,
-    scenario: Annotated[str | None, typer.Option(help="The winner of this scenario (default: balanced).")] = None,
-    trial: Annotated[int | None, typer.Option(metavar="N", min=0, help="This trial instead.")] = None,
-    form: Annotated[Literal["preset", "command"], typer.Option("--format", help="A preset, or a command.")] = "preset",
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: stdout.")] = None,
-) -> None:
-    """Export a trial's configuration as a preset, or as a command that trains it again.
-
-    Example: f3rm-sweeps export k3f --scenario balanced -o winner.yaml
-    """
-    from sweeps.analysis.export import preset_yaml
-    from sweeps.outcome import Outcome, repeat_command
-
-    if scenario is not None and trial is not None:
-        raise UsageError("--scenario and --trial are both given: give one of them")
-    with open_store() as store:
-        outcome = Outcome.read(store, store.find_sweep(sweep).id)
-    chosen, why = outcome.chosen(scenario=scenario or "balanced", trial=trial)
-    if form == "command":
-        text = repeat_command(outcome.sweep, chosen) + "\n"
-    else:
-        text = preset_yaml(outcome.sweep, chosen, why=why)
-    if output is None:
-        print(text, end="")
-        return
-    write_whole(output, text.encode())
-    console().print(f"{output}: {why}", markup=False, soft_wrap=True)
 
 
 def plot_outcome(outcome: Outcome, file: Path, winner: int | None) -> None:

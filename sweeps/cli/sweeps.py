@@ -238,9 +238,10 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
         body["scene"] = anchored(body["scene"], os.path.isdir)
     if body["base"].endswith((".yaml", ".yml", ".json")):
         body["base"] = anchored(body["base"], os.path.isfile)
-    weights = body["parameters"].get("clip_pretrained", "")
-    if names_weight_file(weights):
-        body["parameters"]["clip_pretrained"] = anchored(weights, os.path.isfile)
+    for name in ("clip_pretrained", "dino_pretrained"):
+        weights = body["parameters"].get(name, "")
+        if names_weight_file(weights):
+            body["parameters"][name] = anchored(weights, os.path.isfile)
 
 
 def _print_sweep(sweep: SweepRecord) -> None:

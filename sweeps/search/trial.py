@@ -13,6 +13,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,10 +24,14 @@ from f3rm_core import (
     CheckpointError,
     InvalidParameter,
     Report,
+    SceneError,
     TrainingFailed,
     TrainResult,
     UsageError,
+    load_scene,
+    scene_digest,
 )
+from sweeps.analysis.provenance import SCENE_DIGEST
 from sweeps.errors import F3RMError, StaleAttempt, StoreUnavailable
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.processes import this_process
@@ -185,7 +190,8 @@ def failure_of(error: BaseException) -> Failed:
 
 
 def environment(job: TrialJob) -> dict[str, Any]:
-    """What fixes the bits of a training beside its configuration: versions, thread count, the optimizer's rule."""
+    """What fixes the bits of a training beside its configuration: versions, thread count, the optimizer's rule, and the
+    scene's content."""
     versions: dict[str, Any] = {
         "python": platform.python_version(),
         "threads": job.threads,
@@ -196,6 +202,8 @@ def environment(job: TrialJob) -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    with suppress(SceneError):  # the training will say it, and the trial fail with it
+        versions[SCENE_DIGEST] = scene_digest(load_scene(job.scene))
     return versions
 
 

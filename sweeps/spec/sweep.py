@@ -247,7 +247,7 @@ def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]
     try:
         check_weight_file(fixed)
     except InvalidParameter as error:
-        if spec.parameters.keys() & {"clip_model", "clip_pretrained"}:
+        if spec.parameters.keys() & {"feature_type", "clip_model", "clip_pretrained", "dino_model", "dino_pretrained"}:
             return [Issue(f"parameters.{error.name}", error.value, error.remedy)]
         return [Issue("base", spec.base, str(error))]
     return []

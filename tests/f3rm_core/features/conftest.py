@@ -113,3 +113,20 @@ def compact_file(random_clip: ModuleType, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("compact") / "random.safetensors"
     random_clip.write_random_clip(path, seed=3)
     return path
+
+
+@pytest.fixture(scope="session")
+def dino_settings(tmp_path_factory: pytest.TempPathFactory) -> FeatureSettings:
+    """A DINO model with a file of random weights, in the form of the published ones; no parameter is zero or one."""
+    import timm
+    import torch
+
+    file = tmp_path_factory.mktemp("dino") / "weights.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = timm.create_model("vit_small_patch16_224_dino", num_classes=0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.02 * torch.randn(parameter.shape))
+    torch.save(model.state_dict(), file)
+    return FeatureSettings(feature_type="DINO", dino_model="vit_small_patch16_224_dino", dino_pretrained=str(file))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from f3rm_core.errors import UnknownWords, UsageError, WeightsUnavailable
 from f3rm_core.features import FeatureSettings, LanguageFeatureExtractor
-from f3rm_core.features.clip import ClipExtractor, dense_features, resized_positions
+from f3rm_core.features.clip import ClipExtractor, dense_features
 
 
 def noise(rows: int, columns: int, patch_size: int = 8) -> np.ndarray:
@@ -58,19 +58,6 @@ class TestDensePath:
         maps = ClipExtractor(tiny_settings, device="cpu").extract([image])
         assert maps.shape == (1, *grid, 16)
         np.testing.assert_allclose(maps[0].astype(np.float32), expected, atol=2e-3, rtol=1e-3)  # float16
-
-    def test_positions_at_the_trained_size(self, tiny_settings: FeatureSettings) -> None:
-        visual = open_clip.create_model(tiny_settings.clip_model).visual
-        assert resized_positions(visual, 4, 4) is visual.positional_embedding
-
-    def test_positions_keep_a_constant_and_the_class_token(self, tiny_settings: FeatureSettings) -> None:
-        visual = open_clip.create_model(tiny_settings.clip_model).visual
-        with torch.no_grad():
-            visual.positional_embedding[1:] = 0.25
-            positions = resized_positions(visual, 3, 7)
-        assert positions.shape == (22, 32)
-        torch.testing.assert_close(positions[1:], torch.full((21, 32), 0.25))
-        assert torch.equal(positions[0], visual.positional_embedding[0])
 
     def test_resizes_as_open_clip_but_does_not_crop(self, tiny_settings: FeatureSettings) -> None:
         square = np.random.default_rng(2).integers(0, 256, (90, 90, 3), dtype=np.uint8)

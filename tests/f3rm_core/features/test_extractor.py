@@ -17,12 +17,14 @@ from f3rm_core.features.extractor import map_shape
 NOISE = list(np.random.default_rng(5).integers(0, 256, (5, 24, 40, 3), dtype=np.uint8))  # five images of 40 x 24 pixels
 
 
-@pytest.fixture(params=["block means", "clip", "compact clip", "resized clip"])
+@pytest.fixture(params=["block means", "clip", "compact clip", "resized clip", "dino"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], FeatureExtractor]:
     """Builds the extractor under test anew."""
     if request.param == "block means":
         return type(request.getfixturevalue("block_means"))
-    if request.param == "compact clip":
+    if request.param == "dino":
+        settings = request.getfixturevalue("dino_settings")
+    elif request.param == "compact clip":
         file = request.getfixturevalue("compact_file")
         settings = FeatureSettings(clip_model="tabletop-mini", clip_pretrained=str(file))
     else:
@@ -97,7 +99,7 @@ def test_map_shape(size: tuple[int, int], patch: int, long_side: int, expected: 
 def test_import_is_light() -> None:
     code = (
         "import sys, f3rm_core.features as f; f.FeatureSettings(); "
-        "print(sorted({'torch', 'open_clip'} & set(sys.modules)))"
+        "print(sorted({'torch', 'open_clip', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

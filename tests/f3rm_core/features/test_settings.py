@@ -17,6 +17,8 @@ from f3rm_core.features.embedded import EMBEDDED_FILE
     ("name", "value"),
     [
         ("feature_type", "DINOSAUR"),
+        ("dino_model", "vit_small_patch8_224"),
+        ("dino_pretrained", " "),
         ("feature_image_size", -1),
         ("feature_image_size", 22.5),
         ("feature_image_size", True),
@@ -35,6 +37,19 @@ def test_settings_that_cannot_work(name: str, value: object) -> None:
 class TestWeightFile:
     def test_a_tag_names_none(self) -> None:
         assert FeatureSettings(clip_model="ViT-B-16", clip_pretrained="laion400m_e31").weight_file() is None
+
+    @pytest.mark.parametrize("written", ["/no/such/w.pth", "./w.pth", "openai", "published"])
+    def test_dinos_are_the_published_ones_or_a_file(self, written: str, tmp_path: Path) -> None:
+        assert FeatureSettings(feature_type="DINO").weight_file() is None
+        (tmp_path / "w").touch()
+        assert FeatureSettings(feature_type="DINO", dino_pretrained=str(tmp_path / "w")).weight_file() == tmp_path / "w"
+        with pytest.raises(InvalidParameter, match=r"no such file.*; give .hub. or the path of a weight file of vit_"):
+            FeatureSettings(feature_type="DINO", dino_pretrained=written).weight_file()
+
+    def test_those_of_the_other_type_are_not_looked_at(self) -> None:
+        FeatureSettings(dino_pretrained="/no/such/w.pth").weight_file()
+        FeatureSettings(feature_type="DINO", clip_pretrained="/no/such/w.pth").weight_file()
+        FeatureSettings(feature_type="DINO", clip_pretrained="embedded").weight_file()
 
     def test_embedded(self) -> None:
         settings = FeatureSettings(clip_model="tabletop-mini", clip_pretrained="embedded")
@@ -102,7 +117,7 @@ def test_parameters_are_checked_with_their_defaults() -> None:
 def test_a_check_loads_no_model() -> None:
     code = (
         "import sys, f3rm_core; f3rm_core.check_weight_file({}); "
-        "print(sorted({'torch', 'open_clip', 'nerfstudio'} & set(sys.modules)))"
+        "print(sorted({'torch', 'open_clip', 'timm', 'nerfstudio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

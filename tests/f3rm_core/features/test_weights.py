@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from f3rm_core.errors import InvalidParameter, UsageError, WeightsUnavailable
-from f3rm_core.features import FeatureSettings, ensure_weights, weights
+from f3rm_core.features import FeatureSettings, ensure_weights, weight_files, weights
 
 REAL = FeatureSettings()  # ViT-L-14-336-quickgelu with OpenAI's weights
 
@@ -57,7 +57,7 @@ class TestHub:
 
     def test_network_that_hangs(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: socket.socket) -> None:
         monkeypatch.setattr(weights.hub, "ENDPOINT", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        monkeypatch.setattr(weights, "REACH_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(weight_files, "REACH_TIMEOUT_SECONDS", 0.2)
         assert "can't be reached" in refused(REAL, tmp_path)
 
     def test_name_that_never_resolves(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -67,15 +67,15 @@ class TestHub:
             time.sleep(2)
             raise OSError
 
-        monkeypatch.setattr(weights, "REACH_TIMEOUT_SECONDS", -0.8)  # waits for 1 s less 0.8 s
-        monkeypatch.setattr(weights.urllib.request, "urlopen", look_up)
+        monkeypatch.setattr(weight_files, "REACH_TIMEOUT_SECONDS", -0.8)  # waits for 1 s less 0.8 s
+        monkeypatch.setattr(weight_files.urllib.request, "urlopen", look_up)
         assert "can't be reached" in refused(REAL, tmp_path)
 
     def test_download_that_fails(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def fail(entry: object) -> str:
             raise FileNotFoundError("Failed to download\nsecond line")
 
-        monkeypatch.setattr(weights, "_reachable", lambda address: True)
+        monkeypatch.setattr(weights, "reachable", lambda address: True)
         monkeypatch.setattr(weights, "download_pretrained", fail)
         assert "can't be downloaded from http://127.0.0.1:9 (Failed to download)" in refused(REAL, tmp_path)
 

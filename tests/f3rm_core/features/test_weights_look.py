@@ -20,13 +20,13 @@ def test_weights_on_a_hub_are_named_and_left_there(monkeypatch: pytest.MonkeyPat
         raise AssertionError("looking must not download")
 
     monkeypatch.setattr(weights, "_from_hub_cache", lambda entry: None)
-    monkeypatch.setattr(weights, "_reachable", lambda address: True)
+    monkeypatch.setattr(weights, "reachable", lambda address: True)
     monkeypatch.setattr(weights, "download_pretrained", refuse)
     assert "the first use downloads them" in look_for_weights(FeatureSettings())
 
 
 def test_a_hub_out_of_reach_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_from_hub_cache", lambda entry: None)
-    monkeypatch.setattr(weights, "_reachable", lambda address: False)
+    monkeypatch.setattr(weights, "reachable", lambda address: False)
     with pytest.raises(WeightsUnavailable, match="set clip_pretrained to the file"):
         look_for_weights(FeatureSettings())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from f3rm_core import SceneError, embedded_scenes, load_scene
+from f3rm_core import SceneError, embedded_scenes, load_scene, scene_digest
 
 
 @pytest.fixture
@@ -114,3 +114,20 @@ def test_a_scene_outside_the_scene_root(scene: Path, tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="lies outside the scene folder"):
         load_scene("../room", scene_root=root)
     assert load_scene("room", scene_root=tmp_path).folder == scene.resolve()
+
+
+class TestDigest:
+    def test_the_place_does_not_matter_and_the_content_does(self, scene: Path, tiny_scene: Path) -> None:
+        digest = scene_digest(load_scene(str(scene)))
+        assert digest == scene_digest(load_scene(str(tiny_scene)))
+        assert len(bytes.fromhex(digest)) == 20
+        rewrite(scene, lambda transforms: transforms.update(fl_x=20.0))
+        other_poses = scene_digest(load_scene(str(scene)))
+        Image.new("RGB", (32, 24)).save(scene / "images" / "03.png")
+        assert len({digest, other_poses, scene_digest(load_scene(str(scene)))}) == 3
+
+    def test_an_image_that_went(self, scene: Path) -> None:
+        loaded = load_scene(str(scene))
+        (scene / "images" / "03.png").unlink()
+        with pytest.raises(SceneError, match=r"images/03.png can't be read"):
+            scene_digest(loaded)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any
+
 import pytest
 import yaml
 from fastapi.testclient import TestClient
@@ -66,6 +69,7 @@ def test_the_command(client: TestClient, url: str) -> None:
         ("export?trial=-1", 422, "invalid-request"),
         ("export?trial=1&scenario=balanced", 422, "invalid-request"),
         ("export?format=onnx", 422, "invalid-request"),
+        ("export?trial=1&format=checkpoint", 422, "checkpoint-by-command"),
     ],
 )
 def test_what_cant_be_had(client: TestClient, url: str, query: str, status: int, slug: str) -> None:
@@ -80,3 +84,46 @@ def test_before_anything_completed_the_front_is_empty_and_nobody_wins(client: Te
         answer = client.get(f"{empty_url}/{path}")
         assert answer.status_code == 409
         assert answer.json()["type"].endswith(":no-results")
+
+
+def test_a_checkpoint_is_the_command_lines_work(client: TestClient, url: str) -> None:
+    detail = client.get(f"{url}/export?trial=2&format=checkpoint").json()["detail"]
+    assert f"f3rm-sweeps export {url.rsplit('/', 1)[-1]} --trial 2 --format checkpoint -o DIR" in detail
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "status", "detail"),
+    [
+        (2, "f3rm-sweeps: scene room: no such folder; give another", 422, "scene room: no such folder; give another"),
+        (1, "f3rm-sweeps: unforeseen OSError", 500, "an unforeseen error; the service's log has the traceback"),
+        (-9, "", 500, "an unforeseen error; the service's log has the traceback"),
+    ],
+)
+def test_what_the_exporting_command_says_is_passed_on(
+    client: TestClient, url: str, monkeypatch: pytest.MonkeyPatch, code: int, said: str, status: int, detail: str
+) -> None:
+    def end(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command[-8:-2] == ["export", url.rsplit("/", 1)[-1], "--trial", "2", "--format", "nerfstudio"]
+        return subprocess.CompletedProcess(command, code, stderr=said)
+
+    monkeypatch.setattr(subprocess, "run", end)
+    answer = client.get(f"{url}/export?trial=2&format=nerfstudio")
+    assert (answer.status_code, answer.json()["detail"]) == (status, detail)
+
+
+def test_an_export_that_takes_too_long(client: TestClient, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(command: list[str], *, timeout: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", wait)
+    answer = client.get(f"{url}/export?format=nerfstudio")
+    assert answer.status_code == 503
+    assert answer.json()["type"].endswith(":export-timeout")
+
+
+@pytest.mark.slow
+def test_a_nerfstudio_config_is_made_in_another_process(client: TestClient, url: str) -> None:
+    answer = client.get(f"{url}/export?trial=2&format=nerfstudio")
+    assert answer.headers["content-disposition"] == 'inline; filename="played-trial-2-config.yml"'
+    config = yaml.load(answer.text, Loader=yaml.Loader)
+    assert config.pipeline.model.feat_loss_weight == 0.01

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sweeps.analysis.export import command, differences, preset_yaml
+from sweeps.analysis.provenance import provenance
 from sweeps.spec.presets import load_preset
 from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.store.attempts import AttemptStore
@@ -78,3 +82,30 @@ def test_the_command_quotes_what_needs_it(tmp_path: Path, tiny_scene: Path) -> N
     sweep, _ = a_result(tmp_path, tiny_scene)
     line = command(sweep, preset_file="my winner.yaml")
     assert line == f"f3rm-sweeps train --preset 'my winner.yaml' --scene {tiny_scene}"
+
+
+NOTED = {"python": "3.11.9", "threads": 1, "table_optimizer": "x", "torch": "2.14.1", "scene_digest": "ab12"}
+
+
+def test_an_export_says_where_it_comes_from(tmp_path: Path, tiny_scene: Path) -> None:
+    sweep, trial = a_result(tmp_path, tiny_scene)
+    assert provenance(sweep, trial, NOTED).splitlines() == [
+        f"# Trial 0 of sweep s ({sweep.id}), seed {trial.seed}",
+        f"# trained on {tiny_scene} (content ab12)",
+        "# psnr 21.5",
+        "# with encoding numba on cpu, 1 thread(s): the same repeat it exactly",
+        "# by python 3.11.9, torch 2.14.1",
+    ]
+    assert preset_yaml(sweep, trial, NOTED).startswith(provenance(sweep, trial, NOTED))
+
+
+def test_a_scenes_name_is_no_yaml(tmp_path: Path, tiny_scene: Path) -> None:
+    sweep, trial = a_result(tmp_path, tiny_scene)
+    odd = replace(sweep, spec={**sweep.spec, "scene": "a\n!!python/object/apply:os.abort []\x85b\u2028c\x07"})
+    text = provenance(odd, trial, {})
+    assert len(text.splitlines()) == 4
+    assert yaml.safe_load(text) is None
+
+
+def test_a_parameter_newer_than_the_trial_is_left_to_its_default() -> None:
+    assert differences({"lr": 0.01, "newer": 3}, {"lr": 0.02}) == {"lr": 0.02}

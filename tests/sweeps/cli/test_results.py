@@ -1,15 +1,12 @@
-"""pareto and export of a played sweep whose front is known, and presets."""
+"""pareto of a played sweep whose front is known, and presets."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
-from sweeps.cli.train import parse_assignments
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.repository import Repository
@@ -63,45 +60,6 @@ class TestPareto:
         ran = command("pareto", sweep_id, "--scenario", "quick")
         assert ran.code == 2
         assert "balanced" in ran.err
-
-
-class TestExport:
-    def test_the_winners_preset_to_stdout(self, command: Command, sweep_id: str) -> None:
-        preset = yaml.safe_load(command("export", sweep_id).out)
-        assert (preset["parameters"]["feat_loss_weight"], preset["parameters"]["seed"]) == (1.0, 7)
-
-    def test_a_trial_to_a_file_that_train_reads(self, command: Command, sweep_id: str, tmp_path: Path) -> None:
-        file = tmp_path / "two.yaml"
-        ran = command("export", sweep_id, "--trial", 2, "-o", file)
-        assert "trial 2" in ran.out
-        shown = json.loads(command("presets", "show", file, "--json").out)
-        assert shown["resolved"]["feat_loss_weight"] == 0.01
-
-    def test_a_command(self, command: Command, sweep_id: str) -> None:
-        words = shlex.split(command("export", sweep_id, "--format", "command", "--trial", 2).out)
-        assert words[:6] == ["f3rm-sweeps", "train", "--preset", "f3rm_default", "--scene", "embedded:tabletop"]
-        assigned = parse_assignments([word for word in words[6:] if word != "--set"])
-        assert assigned == {"feat_loss_weight": 0.01, "max_res": 256, "seed": 9, "threads": 1}
-
-    @pytest.mark.parametrize(
-        ("words", "said"),
-        [
-            (["--trial", 3], "completed: 0, 1, 2"),
-            (["--trial", 77], "completed: 0, 1, 2"),
-            (["--trial", 1, "--scenario", "balanced"], "give one of them"),
-            (["--scenario", "quick"], "quick"),
-        ],
-    )
-    def test_what_cant_be_exported(self, command: Command, sweep_id: str, words: list[object], said: str) -> None:
-        ran = command("export", sweep_id, *words)
-        assert ran.code == 2
-        assert said in ran.err
-
-    def test_a_file_that_cant_be_written_leaves_nothing(self, command: Command, sweep_id: str, tmp_path: Path) -> None:
-        ran = command("export", sweep_id, "-o", tmp_path / "none" / "winner.yaml")
-        assert ran.code != 0
-        assert ran.err.count("\n") == 1
-        assert list(tmp_path.glob("**/winner*")) == []
 
 
 class TestPresets:

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from fake_trainers import metrics_of
 
-from f3rm_core import CheckpointError, Diverged, InvalidParameter, OutOfMemory, Report, SceneError, TrainResult
+from f3rm_core import (
+    CheckpointError,
+    Diverged,
+    InvalidParameter,
+    OutOfMemory,
+    Report,
+    SceneError,
+    TrainResult,
+    load_scene,
+    scene_digest,
+)
 from sweeps.errors import StoreUnavailable
 from sweeps.search.trial import TrialJob, failure_of, run_attempt
 from sweeps.settings import Settings
@@ -35,7 +45,9 @@ class Trainer:
 class Bench:
     """A running trial, and what becomes of it."""
 
-    def __init__(self, repository: Repository, settings: Settings, spec: SweepSpec, **job: Any) -> None:
+    def __init__(
+        self, repository: Repository, settings: Settings, spec: SweepSpec, scene: str = "nowhere", **job: Any
+    ) -> None:
         self.repository = repository
         sweep, _ = repository.create_sweep(spec)
         self.id = sweep.id
@@ -47,7 +59,7 @@ class Bench:
             number=0,
             token=self.held.start_attempt(0).token,
             configuration=configuration,
-            scene="nowhere",
+            scene=scene,
             objectives=("psnr", "feature_gain"),
             steps=10,
             threads=1,
@@ -87,6 +99,14 @@ def test_a_good_end_is_stored_with_paths_that_can_be_moved(make_bench: Callable[
     environment = bench.repository.attempts(bench.id, 0)[0].environment
     assert environment["threads"] == 1
     assert environment["torch"]
+    assert "scene_digest" not in environment  # there is no such scene
+
+
+def test_the_scenes_content_is_noted(make_bench: Callable[..., Bench], tiny_scene: Path) -> None:
+    bench = make_bench(scene=str(tiny_scene))
+    bench.run(lambda job, on_report, resume: result(metrics_of(1.0), job))
+    environment = bench.repository.attempts(bench.id, 0)[0].environment
+    assert environment["scene_digest"] == scene_digest(load_scene(str(tiny_scene)))
 
 
 @pytest.mark.parametrize(
