@@ -9,46 +9,31 @@ Each run is appended to --out when it ends, and what is there is not trained aga
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import yaml
 
+from benchmarks.trainings import Runs, parameters_of, parser_of
 from f3rm_core import Scene, build_config, load_scene, train
-from sweeps.cli.train import parse_assignments
-from sweeps.spec.presets import load_preset
 
 TRAINERS = ("train", "ns-train")
 METRICS = ("psnr", "ssim")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scene", default="embedded:tabletop")
-    parser.add_argument("--preset", default="demo_cpu")
-    parser.add_argument("--set", dest="assigned", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-
-    scene = load_scene(arguments.scene)
-    parameters = {**load_preset(arguments.preset).resolved, **parse_assignments(arguments.assigned)}
-    done = _read(arguments.out)
+    arguments = parser_of(__doc__.splitlines()[0]).parse_args()
+    scene, parameters = load_scene(arguments.scene), parameters_of(arguments)
+    runs = Runs(arguments.out, "trainer", "seed")
     for seed in range(arguments.seeds):
-        for trainer in TRAINERS:
-            if (trainer, seed) in done:
-                continue
-            metrics = _train(parameters, scene, seed) if trainer == "train" else _ns_train(parameters, scene, seed)
-            done[trainer, seed] = {name: metrics[name] for name in METRICS}
-            with arguments.out.open("a") as stream:
-                stream.write(json.dumps({"trainer": trainer, "seed": seed, **done[trainer, seed]}) + "\n")
-    print(_table(done, arguments.seeds))
+        for trainer, train_one in zip(TRAINERS, (_train, _ns_train), strict=True):
+            runs.add((trainer, seed), partial(train_one, parameters, scene, seed))
+    print(_table(runs, arguments.seeds))
 
 
 def _train(parameters: dict[str, object], scene: Scene, seed: int) -> dict[str, float]:
@@ -66,36 +51,30 @@ def _ns_train(parameters: dict[str, object], scene: Scene, seed: int) -> dict[st
         config.output_dir = Path(folder)
         file, scores = Path(folder) / "config.yml", Path(folder) / "scores.json"
         file.write_text(yaml.dump(config))
-        _run("ns-train", "f3rm", "--load-config", str(file), threads=config.threads)
+        _run("ns-train", "f3rm", "--load-config", str(file))
         trained = config.get_base_dir() / "config.yml"
-        _run("ns-eval", "--load-config", str(trained), "--output-path", str(scores), threads=config.threads)
+        _run("ns-eval", "--load-config", str(trained), "--output-path", str(scores))
         results: dict[str, float] = json.loads(scores.read_text())["results"]
         return results
 
 
-def _run(command: str, *arguments: str, threads: int) -> None:
-    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+def _run(command: str, *arguments: str) -> None:
     program = Path(sys.executable).parent / command
-    ended = subprocess.run([program, *arguments], capture_output=True, text=True, env=environment, check=False)
+    ended = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     if ended.returncode:
         sys.exit(f"{command} failed:\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")
 
 
-def _table(done: dict[tuple[str, int], dict[str, float]], seeds: int) -> str:
+def _table(runs: Runs, seeds: int) -> str:
     lines = ["| trainer | " + " | ".join(METRICS) + " |", "|---|" + "---|" * len(METRICS)]
     for trainer in TRAINERS:
         cells = []
         for name in METRICS:
-            values = [done[trainer, seed][name] for seed in range(seeds)]
+            values = [runs[trainer, seed][name] for seed in range(seeds)]
             spread = statistics.stdev(values) if seeds > 1 else 0.0
             cells.append(f"{statistics.fmean(values):.3f} ({spread:.3f})")
         lines.append(f"| {trainer} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"Mean over {seeds} seeds (spread: sample standard deviation)."])
-
-
-def _read(path: Path) -> dict[tuple[str, int], dict[str, float]]:
-    runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return {(run["trainer"], run["seed"]): run for run in runs}
 
 
 if __name__ == "__main__":

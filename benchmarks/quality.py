@@ -9,21 +9,18 @@ equal rays. Each run is appended to --out when it ends, and what is there is not
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from functools import partial
 from unittest import mock
 
 import torch
 from torch import Tensor
 
+from benchmarks.trainings import Runs, parameters_of, parser_of
 from f3rm_core import build_config, load_scene, train
 from f3rm_core.model.fields import FeatureField
-from sweeps.cli.train import parse_assignments
-from sweeps.spec.presets import load_preset
 
 TRAINERS = ("plain", "this")
 METRICS = ("psnr", "feature_gain")
@@ -31,30 +28,20 @@ COLUMNS = (*METRICS, "train_seconds", "peak_memory_gb")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scene", default="embedded:tabletop")
-    parser.add_argument("--preset", default="demo_cpu")
-    parser.add_argument("--set", dest="assigned", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__.splitlines()[0]).parse_args()
+    scene, parameters = load_scene(arguments.scene), parameters_of(arguments)
 
-    scene = load_scene(arguments.scene)
-    parameters = {**load_preset(arguments.preset).resolved, **parse_assignments(arguments.assigned)}
-    done = _read(arguments.out)
+    def train_one(trainer: str, seed: int) -> dict[str, float]:
+        backend = {"encoding_backend": "reference"} if trainer == "plain" else {}
+        config = build_config({**parameters, **backend}, seed=seed)
+        with plain_steps() if trainer == "plain" else nullcontext():
+            return dict(train(config, scene, budget_steps=config.max_num_iterations).metrics)
+
+    runs = Runs(arguments.out, "trainer", "seed")
     for seed in range(arguments.seeds):
         for trainer in TRAINERS:
-            if (trainer, seed) in done:
-                continue
-            backend = {"encoding_backend": "reference"} if trainer == "plain" else {}
-            config = build_config({**parameters, **backend}, seed=seed)
-            with plain_steps() if trainer == "plain" else nullcontext():
-                result = train(config, scene, budget_steps=config.max_num_iterations)
-            done[trainer, seed] = dict(result.metrics)
-            line = {"trainer": trainer, "seed": seed, "backend": result.backend, **result.metrics}
-            with arguments.out.open("a") as stream:
-                stream.write(json.dumps(line) + "\n")
-    print(_table(done, arguments.seeds))
+            runs.add((trainer, seed), partial(train_one, trainer, seed))
+    print(_table(runs, arguments.seeds))
 
 
 @contextmanager
@@ -79,23 +66,18 @@ def plain_steps() -> Iterator[None]:
         yield
 
 
-def _table(done: dict[tuple[str, int], dict[str, float]], seeds: int) -> str:
+def _table(runs: Runs, seeds: int) -> str:
     lines = ["| trainer | seed | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---|" * len(COLUMNS)]
     for seed in range(seeds):
         for trainer in TRAINERS:
-            cells = [f"{done[trainer, seed][name]:.3f}" for name in COLUMNS]
+            cells = [f"{runs[trainer, seed][name]:.3f}" for name in COLUMNS]
             lines.append(f"| {trainer} | {seed} | " + " | ".join(cells) + " |")
     lines.append("")
     for name in METRICS:
-        differences = [done["this", seed][name] - done["plain", seed][name] for seed in range(seeds)]
+        differences = [runs["this", seed][name] - runs["plain", seed][name] for seed in range(seeds)]
         spread = statistics.stdev(differences) if seeds > 1 else 0.0
         lines.append(f"{name}, this - plain: {statistics.fmean(differences):+.3f} (spread of the pairs {spread:.3f})")
     return "\n".join(lines)
-
-
-def _read(path: Path) -> dict[tuple[str, int], dict[str, float]]:
-    runs = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return {(run["trainer"], run["seed"]): run for run in runs}
 
 
 if __name__ == "__main__":
