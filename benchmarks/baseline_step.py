@@ -33,7 +33,6 @@ class _NoLPIPS(nn.Module):
 torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity = _NoLPIPS
 
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
-from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.field_components.encodings import HashEncoding, NeRFEncoding
 from nerfstudio.field_components.field_heads import FieldHeadNames
@@ -105,15 +104,7 @@ class Baseline:
             sampler.step_cb(self.steps)
             self.steps += 1
         rays = len(batch.origins)
-        bundle = RayBundle(
-            origins=batch.origins,
-            directions=batch.directions,
-            pixel_area=torch.full((rays, 1), 1e-4),
-            camera_indices=batch.images[:, None],
-            nears=torch.full((rays, 1), 0.05),
-            fars=torch.full((rays, 1), 1000.0),
-        )
-        samples, all_weights, all_samples = sampler(bundle, density_fns=self.radiance.density_fns)
+        samples, all_weights, all_samples = sampler(batch.rays(), density_fns=self.radiance.density_fns)
         field = self.radiance.field(samples)
         weights = samples.get_weights(field[FieldHeadNames.DENSITY])  # [rays, samples, 1]
         all_weights.append(weights)

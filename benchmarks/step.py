@@ -8,7 +8,6 @@ The model and the optimization are those of `f3rm_core.train`; rays and targets 
 from __future__ import annotations
 
 import torch
-from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
 from benchmarks.step_work import AFTER_WARM_UP, IMAGES, WORK, Batch, Work, arguments_of, count, measure
@@ -37,16 +36,7 @@ class Step:
 
     def step(self, batch: Batch) -> None:
         """Proposal sampling, fields, rendering, losses, backward, Adam."""
-        rays = len(batch.origins)
-        bundle = RayBundle(
-            origins=batch.origins,
-            directions=batch.directions,
-            pixel_area=torch.full((rays, 1), 1e-4),
-            camera_indices=batch.images[:, None],
-            nears=torch.full((rays, 1), 0.05),
-            fars=torch.full((rays, 1), 1000.0),
-        )
-        self.optimization.step(self.number, bundle, {"image": batch.colors, "feature": batch.features})
+        self.optimization.step(self.number, batch.rays(), {"image": batch.colors, "feature": batch.features})
         self.number += self.goes_on  # the schedule of updates trains the proposals at every one of the first steps
 
     def counts(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
 IMAGES = 50
@@ -70,6 +71,18 @@ class Batch:
     images: Tensor
     colors: Tensor
     features: Tensor
+
+    def rays(self) -> RayBundle:
+        """The rays as nerfstudio's models take them, from a near plane of 0.05 to a far one of 1000."""
+        number = len(self.origins)
+        return RayBundle(
+            origins=self.origins,
+            directions=self.directions,
+            pixel_area=torch.full((number, 1), 1e-4),
+            camera_indices=self.images[:, None],
+            nears=torch.full((number, 1), 0.05),
+            fars=torch.full((number, 1), 1000.0),
+        )
 
 
 def random_batch(rays: int, channels: int) -> Batch:

@@ -15,10 +15,11 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from f3rm_core.errors import InvalidParameter, UnknownWords, UsageError, WeightsUnavailable
+from f3rm_core.errors import InvalidParameter, UnknownWords, UsageError
 from f3rm_core.features.extractor import LanguageFeatureExtractor
 from f3rm_core.features.patches import PatchExtractor, resized_positions
 from f3rm_core.features.settings import FeatureSettings
+from f3rm_core.features.weight_files import loading
 from f3rm_core.features.weights import ClipWeights, find_weights, is_torchscript
 
 __all__ = ["ClipExtractor", "dense_features", "find_weights"]
@@ -136,7 +137,7 @@ def dense_features(
 
 def _load(weights: ClipWeights) -> open_clip.CLIP:
     file = weights.fetch()
-    try:
+    with loading(file, into=weights.model, parameter="clip_pretrained", value=weights.pretrained):
         if is_torchscript(file):
             model = open_clip.create_model(weights.architecture)
             with warnings.catch_warnings():  # torch.jit is deprecated, OpenAI's files are what they are
@@ -147,12 +148,4 @@ def _load(weights: ClipWeights) -> open_clip.CLIP:
             model.load_state_dict({key: value for key, value in state.items() if key not in extra})
         else:
             model = open_clip.create_model(weights.architecture, pretrained=os.fspath(file))
-    except MemoryError:
-        raise
-    except Exception as error:  # pickle, zip, shape and key errors of several libraries
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsUnavailable(
-            f"clip_pretrained={weights.pretrained!r}: {file} can't be loaded into {weights.model} "
-            f"({reason}); give the weights of this model, or download them again"
-        ) from error
     return model.eval().requires_grad_(False)

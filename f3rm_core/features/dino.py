@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from f3rm_core.errors import WeightsUnavailable
 from f3rm_core.features.patches import PatchExtractor, resized_positions
 from f3rm_core.features.settings import FeatureSettings
-from f3rm_core.features.weight_files import damage, first_line, reachable
+from f3rm_core.features.weight_files import damage, first_line, loading, reachable
 from f3rm_core.files import file_digest
 
 
@@ -199,16 +199,8 @@ def _attention(
 def _load(weights: DinoWeights) -> VisionTransformer:
     file = weights.fetch()
     model = timm.create_model(weights.model, num_classes=0)
-    try:
+    with loading(file, into=weights.model, parameter="dino_pretrained", value=weights.pretrained):
         model.load_state_dict(_state(file))
-    except MemoryError:
-        raise
-    except Exception as error:  # pickle, zip, shape and key errors of several libraries
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsUnavailable(
-            f"dino_pretrained={weights.pretrained!r}: {file} can't be loaded into {weights.model} "
-            f"({reason}); give the weights of this model, or download them again"
-        ) from error
     return model.eval().requires_grad_(False)
 
 

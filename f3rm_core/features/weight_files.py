@@ -6,11 +6,15 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
 from huggingface_hub import constants as hub
 from safetensors import SafetensorError, safe_open
+
+from f3rm_core.errors import WeightsUnavailable
 
 REACH_TIMEOUT_SECONDS = 5.0
 
@@ -27,6 +31,30 @@ def damage(file: Path) -> str | None:
         return None if zipfile.is_zipfile(file) or magic[:1] == b"\x80" else "neither PyTorch nor safetensors"
     except (OSError, SafetensorError) as error:
         return first_line(error)
+
+
+@contextmanager
+def loading(file: Path, *, into: str, parameter: str, value: str) -> Iterator[None]:
+    """Say in one line that a file's weights do not go into a model.
+
+    Args:
+        file: the weight file.
+        into: the model's name.
+        parameter, value: what the user named the weights with.
+
+    Raises:
+        WeightsUnavailable: for whatever the block raised, but for a lack of memory.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # pickle, zip, shape and key errors of several libraries
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsUnavailable(
+            f"{parameter}={value!r}: {file} can't be loaded into {into} "
+            f"({reason}); give the weights of this model, or download them again"
+        ) from error
 
 
 def reachable(address: str) -> bool:
