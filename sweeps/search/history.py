@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from f3rm_core import Metric
+from f3rm_core import METRICS, Metric
 from sweeps.spec.space import Dimension
+from sweeps.spec.sweep import Plan
+from sweeps.store.records import RungRecord, TrialRecord
 
 OPEN = frozenset(("queued", "running", "paused"))
 """States of a trial whose last word is not spoken."""
@@ -81,17 +83,33 @@ class Goal:
     trials: int = 20
     seed: int = 0
 
+    @classmethod
+    def of(cls, plan: Plan) -> Goal:
+        """What a checked sweep is after."""
+        spec = plan.spec
+        return cls(
+            objectives=plan.objectives,
+            space=spec.space,
+            fixed=plan.fixed,
+            rungs=plan.rungs,
+            eta=spec.fidelity.eta,
+            constraints=spec.constraints,
+            trials=spec.budget.trials,
+            seed=spec.search.seed,
+        )
+
     def is_feasible(self, metrics: Mapping[str, float]) -> bool:
-        """Whether what was measured keeps every constraint; a metric that is absent breaks its own."""
-        return all(self._keeps(name, limit, metrics) for name, limit in self.constraints.items())
+        """Whether what was measured keeps every constraint."""
+        return all(self.excess(name, metrics) <= 0 for name in self.constraints)
 
-    def _keeps(self, name: str, limit: float, metrics: Mapping[str, float]) -> bool:
-        from f3rm_core import METRICS
-
+    def excess(self, name: str, metrics: Mapping[str, float]) -> float:
+        """How far a metric lies beyond its limit, as a part of the limit; at most 0 where it keeps it. A metric that is
+        absent breaks it by 1."""
         if name not in metrics:
-            return False
-        more_is_better = name in METRICS and METRICS[name].direction == "maximize"
-        return metrics[name] >= limit if more_is_better else metrics[name] <= limit
+            return 1.0
+        limit = self.constraints[name]
+        beyond = limit - metrics[name] if METRICS[name].direction == "maximize" else metrics[name] - limit
+        return beyond / max(abs(limit), 1e-12)
 
 
 @dataclass(frozen=True)
@@ -130,3 +148,20 @@ class Strategy(Protocol):
             history: every trial so far, by number; those that run or are queued take no part in rankings, but count
                 as chosen.
         """
+
+
+def recall(trial: TrialRecord, rungs: Sequence[RungRecord]) -> TrialHistory:
+    """A trial of the store as a search sees it.
+
+    Args:
+        trial: the trial.
+        rungs: its own, by step.
+    """
+    return TrialHistory(
+        number=trial.number,
+        parameters=trial.parameters,
+        state=trial.state,
+        rungs=tuple(RungResult(rung.step, rung.metrics, rung.seconds) for rung in rungs),
+        running_to=trial.target_step if trial.state in ("queued", "running") else None,
+        failure_reason=trial.failure_reason,
+    )

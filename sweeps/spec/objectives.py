@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from f3rm_core import METRICS, Metric
 from sweeps.errors import Issue
@@ -29,16 +29,31 @@ def check_objectives(names: Sequence[str]) -> list[Issue]:
     return issues
 
 
-def check_available(names: Sequence[str], available: Sequence[str], scene: str) -> list[Issue]:
-    """Objectives that a scene can't give.
+def check_constraints(constraints: Mapping[str, float]) -> list[Issue]:
+    """Everything wrong with limits on metrics that can be seen without the scene."""
+    issues = []
+    for name, limit in constraints.items():
+        if name not in METRICS:
+            issues.append(Issue(f"constraints.{name}", limit, f"no such metric{suggestion(name, METRICS)}"))
+        elif METRICS[name].direction == "minimize" and limit <= 0:
+            issues.append(Issue(f"constraints.{name}", limit, "nothing can be as little; give a limit above 0"))
+    return issues
+
+
+def check_available(
+    names: Iterable[str], available: Sequence[str], scene: str, *, field: str = "objectives"
+) -> list[Issue]:
+    """Metrics that a scene can't give.
 
     Args:
-        names: the objectives.
+        names: the metrics asked for.
+        field: the spec's field that names them: a list or a mapping.
         available: the metrics that the scene can give.
         scene: the scene as the user wrote it.
     """
+    remedy = f"the scene {scene} can't give it; it gives {', '.join(available)}"
     return [
-        Issue(f"objectives.{index}", name, f"the scene {scene} can't give it; it gives {', '.join(available)}")
+        Issue(f"{field}.{index if isinstance(names, Sequence) else name}", name, remedy)
         for index, name in enumerate(names)
         if name not in available
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
 from sweeps.errors import InvalidSpec, Issue, UnknownPreset
 from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
-from sweeps.spec.objectives import check_available, check_objectives, objectives_of
+from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
 from sweeps.spec.presets import load_preset, overlay
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
@@ -21,30 +22,35 @@ from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 MAX_TRIALS = 100_000
 
 
+Sampler = Literal["auto", "tpe", "gp", "nsga2", "random", "qmc"]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class WarmStart(_Part):
-    """Where the search may start from (not built yet: must be empty)."""
+    """What the search tries first: each preset's values of the space's parameters, then the winners of earlier sweeps
+    (by id). They are trained anew, as trials of this sweep."""
 
-    presets: list[str] = Field(default_factory=list)
-    sweeps: list[str] = Field(default_factory=list)
+    presets: list[str] = Field(default_factory=list, max_length=64)
+    sweeps: list[str] = Field(default_factory=list, max_length=16)
 
 
 class Search(_Part):
-    """How configurations are chosen."""
+    """How configurations are chosen. `auto` takes what suits the sweep and says which."""
 
-    sampler: str = "tpe"
+    sampler: Sampler = "auto"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     warm_start: WarmStart = Field(default_factory=WarmStart)
 
 
 class Fidelity(_Part):
-    """How long trials train: the last rung is max_num_iterations; no rung: the base's own."""
+    """How long trials train. At each rung, in training steps, a trial reports and waits; the best of `eta` go on. The
+    last rung is max_num_iterations; no rung: the base's own."""
 
-    rungs: list[int] = Field(default_factory=list)
-    eta: int = Field(default=3, ge=2)
+    rungs: list[int] = Field(default_factory=list, max_length=16)
+    eta: int = Field(default=3, ge=2, le=100)
 
 
 class Budget(_Part):
@@ -86,20 +92,17 @@ class SweepSpec(_Part):
     @model_validator(mode="after")
     def _check(self) -> SweepSpec:
         issues = [
-            *_check_not_built(self),
             *_check_fixed(self),
             *([] if self.space else [Issue("space", {}, "give at least one parameter to vary")]),
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
+            *check_constraints(self.constraints),
             *_check_rungs(self),
             *_check_allowed(self),
         ]
         if issues:
             raise InvalidSpec(issues)
         return self
-
-
-SAMPLERS: tuple[Literal["tpe"], Literal["random"]] = ("tpe", "random")
 
 
 @dataclass(frozen=True)
@@ -111,17 +114,28 @@ class Plan:
         fixed: every parameter's value where the space does not vary it.
         objectives: the metrics optimised, with their directions.
         scene: the scene that all trials train on.
+        first: values of the space's parameters that the first trials have.
     """
 
     spec: SweepSpec
     fixed: Mapping[str, Any]
     objectives: tuple[Metric, ...]
     scene: Scene
+    first: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def budget_steps(self) -> int:
         """Training steps of a full trial."""
         return int(self.fixed["max_num_iterations"])
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Training steps at which trials report; the last is a full trial."""
+        return tuple(self.spec.fidelity.rungs) or (self.budget_steps,)
+
+    def given(self, number: int) -> Mapping[str, Any] | None:
+        """The values that a trial is to have, where no sampler chooses them: those of the warm start come first."""
+        return self.first[number] if number < len(self.first) else None
 
     def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Every parameter of one trial, its seed included.
@@ -194,31 +208,11 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
     issues = [*_check_weight_file(spec, fixed), *check_reachable(spec.space, fixed)]
     scene = load_scene(spec.scene, scene_root=scene_root)
-    issues += check_available(spec.objectives, scene.metrics, spec.scene)
+    for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
+        issues += check_available(names, scene.metrics, spec.scene, field=field)
     if issues:
         raise InvalidSpec(issues)
     return Plan(spec, fixed, objectives_of(spec.objectives), scene)
-
-
-def _check_not_built(spec: SweepSpec) -> list[Issue]:
-    """What the format has a place for and this version can't do: refused, never ignored."""
-    issues = []
-    if spec.search.sampler not in SAMPLERS:
-        known = ", ".join(SAMPLERS)
-        issues.append(
-            Issue("search.sampler", spec.search.sampler, f"not available in this version; give one of {known}")
-        )
-    if len(spec.fidelity.rungs) > 1:
-        remedy = "early stopping at rungs is not available in this version; give one number, the full training steps"
-        issues.append(Issue("fidelity.rungs", spec.fidelity.rungs, remedy))
-    if spec.constraints:
-        remedy = "constraints are not available in this version; make the metric an objective or narrow the space"
-        issues.append(Issue("constraints", spec.constraints, remedy))
-    warm = spec.search.warm_start
-    if warm.presets or warm.sweeps:
-        remedy = "warm start is not available in this version; leave it out"
-        issues.append(Issue("search.warm_start", warm.model_dump(), remedy))
-    return issues
 
 
 def _check_fixed(spec: SweepSpec) -> list[Issue]:
@@ -258,6 +252,11 @@ def _check_rungs(spec: SweepSpec) -> list[Issue]:
         Issue(f"fidelity.rungs.{index}", steps, "give at least 1 training step")
         for index, steps in enumerate(spec.fidelity.rungs)
         if steps < 1
+    ]
+    issues += [
+        Issue(f"fidelity.rungs.{index + 1}", later, f"is not above the rung before it ({earlier}); give rising steps")
+        for index, (earlier, later) in enumerate(itertools.pairwise(spec.fidelity.rungs))
+        if later <= earlier
     ]
     fixed = spec.parameters.get("max_num_iterations")
     if spec.fidelity.rungs and fixed is not None and fixed != spec.fidelity.rungs[-1]:
