@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeps.search.earlier import EARLIER, Earlier
 from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
 from sweeps.search.rungs import hopeless, ranking
 from sweeps.search.study import Study
@@ -47,6 +48,7 @@ class Conductor:
         plan: what its trials have in common.
         strategy: decides.
         sampler: Optuna's, for the trials whose values the strategy leaves open.
+        earlier: what earlier sweeps tell.
         sweep_folder: the sweep's folder.
         may_start: whether anything may still be started (budget, cancellation).
         on_end: called with each trial that ended, after the study was told.
@@ -60,6 +62,7 @@ class Conductor:
         strategy: Strategy,
         *,
         sampler: Sampler,
+        earlier: Earlier,
         sweep_folder: Path,
         may_start: Callable[[], bool],
         on_end: Callable[[TrialRecord], None],
@@ -76,7 +79,8 @@ class Conductor:
         rungs = held.rungs()
         self.history = [recall(trial, [r for r in rungs if r.trial == trial.number]) for trial in held.trials()]
         self._queued = [trial.number for trial in self.history if trial.state == "queued"]
-        self._refused: list[TrialHistory] = []
+        self._first = [*plan.first, *earlier.points]
+        self._known = list(earlier.results)  # what the sampler learns from beside the history
         self.running: set[int] = set()
 
     def next_job(self) -> TrialJob | None:
@@ -127,7 +131,7 @@ class Conductor:
 
     def _new_trial(self, start: Start) -> int:
         number = len(self.history)
-        given = start.parameters if start.parameters is not None else self._plan.given(number)
+        given = start.parameters if start.parameters is not None else self._next_first()
         row, sampled, refusal = self._first_allowed(number) if given is None else self._as_given(number, given)
         configuration = self._plan.configuration(sampled, number)
         record = self._held.add_trial(
@@ -143,6 +147,14 @@ class Conductor:
             log.warning("trial %d: %s", number, refusal.message)
         return number
 
+    def _next_first(self) -> Mapping[str, Any] | None:
+        """A point to be tried first that no trial has: each is tried once, whatever was restarted."""
+        while self._first:
+            point = self._first.pop(0)
+            if all(point != trial.parameters for trial in self.history):
+                return point
+        return None
+
     def _as_given(self, number: int, given: Mapping[str, Any]) -> tuple[int, dict[str, Any], _Refusal | None]:
         row, sampled = self._study.put(number, given)
         return row, sampled, self._refusal(self._plan.configuration(sampled, number))
@@ -151,12 +163,12 @@ class Conductor:
         """The sampler's first proposal that may start. It learns from those that may not."""
         for attempt in range(_TRIES):
             sampler: Sampler = self._sampler if attempt < _RANDOM_AFTER else "random"
-            row, sampled = self._study.ask(number, sampler, [*self.history, *self._refused], attempt=attempt)
+            row, sampled = self._study.ask(number, sampler, [*self._known, *self.history], attempt=attempt)
             refusal = self._refusal(self._plan.configuration(sampled, number))
             if refusal is None or attempt == _TRIES - 1:
                 break
             self._study.turn_down(row, refusal.message, out_of_memory=refusal.reason == "oom")
-            self._refused.append(TrialHistory(-1, sampled, "failed", failure_reason=refusal.reason))
+            self._known.append(TrialHistory(EARLIER, sampled, "failed", failure_reason=refusal.reason))
         return row, sampled, refusal
 
     def _refusal(self, configuration: Mapping[str, Any]) -> _Refusal | None:

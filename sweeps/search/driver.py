@@ -195,6 +195,7 @@ class _Drive:
 
     def _conductor(self, study: Study, plan: Plan) -> Conductor:
         from sweeps.search.conductor import Conductor
+        from sweeps.search.earlier import earlier_trials
         from sweeps.search.rungs import Halving
         from sweeps.search.sampler import choose_sampler
 
@@ -208,6 +209,7 @@ class _Drive:
             plan,
             Halving(goal),
             sampler=sampler,
+            earlier=earlier_trials(self.held.database, plan),
             sweep_folder=self.folder,
             may_start=self._may_start,
             on_end=lambda trial: self._after_trial(trial, study, plan),

@@ -25,6 +25,7 @@ MOST_RESULTS: Mapping[str, int] = {"tpe": 1000, "nsga2": 2000, "gp": 200}
 
 _LEARNED_FROM = frozenset(("oom", "diverged", "invalid"))
 _OUT_OF_MEMORY = "out_of_memory"
+_MEMORY = "peak_memory_gb"
 
 
 def is_learned_from(failure_reason: str | None) -> bool:
@@ -35,9 +36,11 @@ def is_learned_from(failure_reason: str | None) -> bool:
 def constraint_values(goal: Goal, metrics: Mapping[str, float], *, out_of_memory: bool = False) -> dict[str, float]:
     """Optuna's constraints of a trial: name -> at most 0 where it is kept; relative to the limit.
 
-    A trial that ran out of memory has no metrics; it breaks the limits on costs, or one of its own where there is none.
+    A trial that ran out of memory has no metrics: it breaks the limit on memory, and one of its own where none is set.
     """
-    values = {name: goal.excess(name, metrics) for name in goal.constraints if not out_of_memory}
+    values = {name: goal.excess(name, metrics) for name in goal.constraints if name in metrics}
+    if out_of_memory and _MEMORY in goal.constraints:
+        values[_MEMORY] = 1.0
     return {**values, _OUT_OF_MEMORY: 1.0 if out_of_memory else -1.0}
 
 

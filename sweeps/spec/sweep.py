@@ -18,6 +18,7 @@ from sweeps.spec.objectives import check_available, check_constraints, check_obj
 from sweeps.spec.presets import load_preset, overlay
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
+from sweeps.spec.warm_start import preset_points
 
 MAX_TRIALS = 100_000
 
@@ -114,7 +115,7 @@ class Plan:
         fixed: every parameter's value where the space does not vary it.
         objectives: the metrics optimised, with their directions.
         scene: the scene that all trials train on.
-        first: values of the space's parameters that the first trials have.
+        first: points of the space that are tried first.
     """
 
     spec: SweepSpec
@@ -132,10 +133,6 @@ class Plan:
     def rungs(self) -> tuple[int, ...]:
         """Training steps at which trials report; the last is a full trial."""
         return tuple(self.spec.fidelity.rungs) or (self.budget_steps,)
-
-    def given(self, number: int) -> Mapping[str, Any] | None:
-        """The values that a trial is to have, where no sampler chooses them: those of the warm start come first."""
-        return self.first[number] if number < len(self.first) else None
 
     def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Every parameter of one trial, its seed included.
@@ -210,9 +207,10 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
     scene = load_scene(spec.scene, scene_root=scene_root)
     for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         issues += check_available(names, scene.metrics, spec.scene, field=field)
-    if issues:
-        raise InvalidSpec(issues)
-    return Plan(spec, fixed, objectives_of(spec.objectives), scene)
+    first, wrong = preset_points(spec.search.warm_start.presets, spec.space, fixed)
+    if issues + wrong:
+        raise InvalidSpec(issues + wrong)
+    return Plan(spec, fixed, objectives_of(spec.objectives), scene, tuple(first))
 
 
 def _check_fixed(spec: SweepSpec) -> list[Issue]:

@@ -17,7 +17,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from sweeps.errors import IdempotencyConflict, InvalidCursor, UnknownSweep, WrongState
+from sweeps.errors import IdempotencyConflict, InvalidCursor, InvalidSpec, Issue, UnknownSweep, WrongState
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
@@ -74,7 +74,14 @@ class Repository:
 
         Raises:
             IdempotencyConflict: the key was used with another spec.
+            InvalidSpec: it is to start from a sweep that is not there.
         """
+        for index, earlier in enumerate(spec.search.warm_start.sweeps):
+            try:
+                self.find_sweep(earlier)
+            except UnknownSweep:
+                remedy = "no such sweep; `f3rm-sweeps list` shows them"
+                raise InvalidSpec([Issue(f"search.warm_start.sweeps.{index}", earlier, remedy)]) from None
         body = spec.model_dump(mode="json")
         body_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         try:

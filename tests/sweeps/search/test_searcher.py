@@ -13,6 +13,7 @@ from ray import cloudpickle
 from ray.tune.search import Searcher
 
 from sweeps.search.conductor import Conductor
+from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
 from sweeps.search.rungs import Halving
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
@@ -42,6 +43,7 @@ class Desk:
             plan,
             Halving(Goal.of(plan)),
             sampler="tpe",
+            earlier=Earlier(),
             sweep_folder=settings.sweep_dir(sweep.id),
             may_start=lambda: self.open,
             on_end=self.ended.append,

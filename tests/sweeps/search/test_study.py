@@ -178,9 +178,7 @@ def test_a_trial_that_is_tried_again_gets_a_new_row(house: House) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "random", "qmc"])
-def test_proposals_depend_on_what_is_known_and_not_on_restarts(
-    make_house: Callable[..., House], sampler: str
-) -> None:
+def test_proposals_depend_on_what_is_known_and_not_on_restarts(make_house: Callable[..., House], sampler: str) -> None:
     through = make_house(budget={"trials": 12}, search={"sampler": sampler})
     broken = make_house(budget={"trials": 12}, search={"sampler": sampler})
     for number in range(12):
