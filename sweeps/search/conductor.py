@@ -140,11 +140,13 @@ class Conductor:
             configuration=configuration,
             optuna_trial=row,
             total_steps=self._plan.budget_steps,
-            target_step=self._goal.rungs[0],
+            target_step=self._goal.rungs[-1 if start.to_end else 0],
         )
         self.history.append(recall(record, []))
         if refusal is not None:
             log.warning("trial %d: %s", number, refusal.message)
+        elif start.to_end:
+            log.info("trial %d: %s", number, start.reason)
         return number
 
     def _next_first(self) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from f3rm_core import F3RMError, UsageError
 from sweeps.errors import LeaseLost, StoreUnavailable
-from sweeps.search.history import Goal
+from sweeps.search.history import Goal, Strategy
 from sweeps.search.ray_environment import end_leftovers, set_environment
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
@@ -196,6 +196,7 @@ class _Drive:
     def _conductor(self, study: Study, plan: Plan) -> Conductor:
         from sweeps.search.conductor import Conductor
         from sweeps.search.earlier import earlier_trials
+        from sweeps.search.repeats import Repeated
         from sweeps.search.rungs import Halving
         from sweeps.search.sampler import choose_sampler
 
@@ -203,11 +204,15 @@ class _Drive:
         if sampler == "auto":
             sampler, why = choose_sampler(goal)
             log.info("sampler %s: %s", sampler, why)
+        repeats = plan.spec.search.repeats
+        strategy: Strategy = Halving(goal)
+        if repeats.top:
+            strategy = Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds)
         return Conductor(
             self.held,
             study,
             plan,
-            Halving(goal),
+            strategy,
             sampler=sampler,
             earlier=earlier_trials(self.held.database, plan),
             sweep_folder=self.folder,

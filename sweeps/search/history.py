@@ -119,10 +119,12 @@ class Start:
     Args:
         parameters: values of the space's active dimensions; None: ask the sweep's Optuna sampler.
         reason: why, one line.
+        to_end: train without waiting at rungs.
     """
 
     parameters: Mapping[str, Any] | None
     reason: str
+    to_end: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,21 @@ class WarmStart(_Part):
     sweeps: list[str] = Field(default_factory=list, max_length=16)
 
 
+class Repeats(_Part):
+    """Once all trials have ended, the `top` configurations are trained again until each has been trained under `seeds`
+    seeds: whether a winner leads by more than chance can't be seen in one training. top 0: no repeats."""
+
+    top: int = Field(default=0, ge=0, le=100)
+    seeds: int = Field(default=3, ge=2, le=100)
+
+
 class Search(_Part):
     """How configurations are chosen. `auto` takes what suits the sweep and says which."""
 
     sampler: Sampler = "auto"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     warm_start: WarmStart = Field(default_factory=WarmStart)
+    repeats: Repeats = Field(default_factory=Repeats)
 
 
 class Fidelity(_Part):
@@ -99,11 +108,18 @@ class SweepSpec(_Part):
             *check_objectives(self.objectives),
             *check_constraints(self.constraints),
             *_check_rungs(self),
+            *_check_repeats(self),
             *_check_allowed(self),
         ]
         if issues:
             raise InvalidSpec(issues)
         return self
+
+    @property
+    def trials_planned(self) -> int:
+        """Trials, repeats included."""
+        repeats = self.search.repeats
+        return self.budget.trials + min(repeats.top, self.budget.trials) * (repeats.seeds - 1)
 
 
 @dataclass(frozen=True)
@@ -242,6 +258,13 @@ def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]
         if spec.parameters.keys() & {"feature_type", "clip_model", "clip_pretrained", "dino_model", "dino_pretrained"}:
             return [Issue(f"parameters.{error.name}", error.value, error.remedy)]
         return [Issue("base", spec.base, str(error))]
+    return []
+
+
+def _check_repeats(spec: SweepSpec) -> list[Issue]:
+    if spec.search.repeats.top and "seed" in spec.parameters:
+        remedy = "every repeat would have this seed and the same result; leave it out, or give search.repeats.top 0"
+        return [Issue("parameters.seed", spec.parameters["seed"], remedy)]
     return []
 
 

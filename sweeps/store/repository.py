@@ -95,7 +95,7 @@ class Repository:
                     name=spec.name,
                     spec=body,
                     state="queued",
-                    trials_planned=spec.budget.trials,
+                    trials_planned=spec.trials_planned,
                     created_at=self.database.now(session),
                     cancel_requested=False,
                     driver_seconds=0.0,

@@ -15,6 +15,7 @@ from sweeps.errors import InvalidSpec
 from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import earlier_trials
 from sweeps.search.history import Goal
+from sweeps.search.repeats import Repeated
 from sweeps.search.rungs import Halving
 from sweeps.search.study import NUMBER, Study, open_storage, study_name
 from sweeps.search.trial import TrialJob
@@ -53,11 +54,12 @@ class Podium:
         folder = self.settings.sweep_dir(self.sweep.id)
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
+        goal, repeats = Goal.of(self.plan), self.plan.spec.search.repeats
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            Halving(Goal.of(self.plan)),
+            Repeated(Halving(goal), goal, top=repeats.top, seeds=repeats.seeds),
             sampler="random",
             earlier=earlier_trials(self.repository.database, self.plan),
             sweep_folder=folder,
@@ -198,6 +200,31 @@ def test_proposals_that_a_rule_forbids_cost_no_trial(podium: Callable[..., Podiu
     turned_down = [row for row in desk.rows() if "turned_down" in row.user_attrs]
     assert turned_down
     assert all(row.params["max_res"] < row.params["base_res"] for row in turned_down)
+
+
+def test_the_best_are_trained_again_under_other_seeds(podium: Callable[..., Podium]) -> None:
+    desk = podium(budget={"trials": 5}, objectives=["psnr"], search={"repeats": {"top": 2, "seeds": 3}})
+    assert desk.sweep.trials_planned == 9
+    for _ in range(7):  # and the driver dies
+        job = desk.conductor.next_job()
+        assert job is not None
+        desk.work(job)
+    desk.take_over()
+    desk.play()
+    completed = [trial for trial in desk.trials() if trial.state == "completed"]
+    repeated = [trial for trial in desk.trials() if trial.number >= 5]
+    assert all(trial.attempts == 1 and trial.step == 90 for trial in repeated)  # no waiting at rungs
+    originals = [trial for trial in completed if trial.number < 5]
+    best = sorted(originals, key=lambda trial: -trial.metrics["psnr"])[:2]
+    for trial in best:
+        same = [other for other in completed if other.parameters == trial.parameters]
+        assert len(same) == len({other.seed for other in same}) == 3
+    assert len(repeated) == 2 * len(best)
+
+
+def test_repeats_under_one_fixed_seed_are_refused(podium: Callable[..., Podium]) -> None:
+    with pytest.raises(InvalidSpec, match=r"parameters\.seed=3: every repeat would have this seed"):
+        podium(parameters={"seed": 3}, search={"repeats": {"top": 2}})
 
 
 SPACE = {
