@@ -105,9 +105,7 @@ def front_view(outcome: Outcome) -> dict[str, Any]:
         "objectives": objectives_view(outcome.sweep),
         "constraints": dict(outcome.constraints),
         "hypervolume": grown[-1].hypervolume if grown else 0.0,
-        "knee": None
-        if knee is None
-        else {"trial": knee.trial, "distance": knee.distance, "scores": dict(knee.scores)},
+        "knee": None if knee is None else {"trial": knee.trial, "distance": knee.distance, "scores": dict(knee.scores)},
         "points": [
             {
                 "trial": point.trial,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +97,10 @@ def importance(
     shares = {}
     for target, found in raw.measured.items():
         total = sum(found.values()) or 1.0
-        by_share = sorted(found, key=lambda name, found=found: (-found[name], list(distributions).index(name)))
-        shares[target] = tuple(Share(name, found[name] / total, raw.chance[name] / total) for name in by_share)
+        by_share = sorted(
+            (-found[name], position, name) for position, name in enumerate(distributions) if name in found
+        )
+        shares[target] = tuple(Share(name, found[name] / total, raw.chance[name] / total) for _, _, name in by_share)
     note = f"PED-ANOVA over {len(numbers)}{of} completed trials: how the best {best} differ from all"
     return Importance(len(numbers), best, shares, note)
 
@@ -132,8 +134,11 @@ def _pearson_divergences(
     )
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE)
 
-    def evaluate(target: Callable[[Any], float] | None) -> dict[str, float]:
-        return evaluator.evaluate(study, target=target)
+    def evaluate(targets: Sequence[float] | None) -> dict[str, float]:
+        """For a value of each trial, less being better; None: for the objectives together."""
+        if targets is None:
+            return evaluator.evaluate(study)
+        return evaluator.evaluate(study, target=lambda trial: float(targets[trial.number]))
 
     random = np.random.default_rng(0)
     with warnings.catch_warnings():
@@ -141,13 +146,12 @@ def _pearson_divergences(
         measured = {}
         for index, objective in enumerate(objectives):
             sign = -1.0 if objective.direction == "maximize" else 1.0
-            measured[objective.name] = evaluate(lambda trial, i=index, s=sign: s * trial.values[i])
+            measured[objective.name] = evaluate([sign * trial.values[index] for trial in study.trials])
         if len(objectives) > 1:
             measured[FRONT] = evaluate(None)
         drawn = []
         for _ in range(_DRAWS):
-            lots = random.permutation(len(numbers))
-            drawn.append(evaluate(lambda trial, lots=lots: float(lots[trial.number])))
+            drawn.append(evaluate(list(random.permutation(len(numbers)))))
     chance = {name: float(np.quantile([draw[name] for draw in drawn], _CHANCE_LEVEL)) for name in drawn[0]}
     return _Divergences(measured, chance)
 

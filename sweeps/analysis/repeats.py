@@ -89,9 +89,7 @@ class Repeats:
         return f"{said} Against the next best, {next_best} ({seeds} seeds), it {leads} (Welch's t, {CONFIDENCE:.0%})."
 
 
-def group_repeats(
-    parameters: Mapping[int, Mapping[str, Any]], seeds: Mapping[int, int]
-) -> dict[int, tuple[int, ...]]:
+def group_repeats(parameters: Mapping[int, Mapping[str, Any]], seeds: Mapping[int, int]) -> dict[int, tuple[int, ...]]:
     """Trials of the same configuration.
 
     Args:

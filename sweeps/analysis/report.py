@@ -16,6 +16,7 @@ from sweeps.analysis.pareto import front_of, table
 from sweeps.errors import NoResults
 
 _WINNER = "#d1495b"
+_PALE = "#9aa5b1"
 _COST = "train_seconds"
 _MAX_LABELS = 12
 _LABEL_GAP = 7.5
@@ -142,14 +143,14 @@ def _draw_points(
         bar.set_label(_name_and_unit(colour), color=INK)
         bar.ax.tick_params(colors=INK)
     handles = [
-        axes.scatter([], [], s=_FRONT_AREA, facecolor="white", edgecolor=INK, linewidth=1.4, label="on the front"),
-        axes.scatter([], [], s=_AREA, color="#9aa5b1", label="beaten by another trial"),
+        axes.scatter([], [], s=_FRONT_AREA, facecolor="white", edgecolor=INK, linewidth=1.4, label="on the front")
     ]
+    if rest:
+        handles.append(axes.scatter([], [], s=_AREA, color=_PALE, label="beaten by another trial"))
     if beyond:
-        look = {"s": _AREA, "color": "#9aa5b1", "marker": "x", "linewidth": 1.4, "label": "beyond a constraint"}
-        axes.scatter(*zip(*(place[number] for number in beyond), strict=True), **look, zorder=2)
-        handles.append(axes.scatter([], [], **look))
-    axes.legend(handles=[handles[0], *(handles[1:2] if rest else ()), *handles[2:]], frameon=False, loc="best", fontsize=9, labelcolor=INK)
+        cross = {"s": _AREA, "color": _PALE, "marker": "x", "linewidth": 1.4, "label": "beyond a constraint"}
+        handles.append(axes.scatter(*zip(*(place[number] for number in beyond), strict=True), **cross, zorder=2))
+    axes.legend(handles=handles, frameon=False, loc="best", fontsize=9, labelcolor=INK)
 
 
 def _label_front(

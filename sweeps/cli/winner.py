@@ -26,7 +26,7 @@ def winner(
     ] = "balanced",
     as_json: Json = False,
 ) -> None:
-    """Show which trial wins, and why. Where configurations ran under several seeds: whether its lead is more than noise.
+    """Show which trial wins, and why. Where configurations ran under several seeds: whether its lead is beyond noise.
 
     Example: f3rm-sweeps winner k3f --scenario all
     """

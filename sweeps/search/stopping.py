@@ -29,6 +29,7 @@ class Convergence:
 
     The defaults stop a random search on Branin-Currin after 45 trainings (median of 60 seeds), with 91% of the
     hypervolume that 200 reach; 10 units would stop it after 24, with 84%.
+    On the metrics' scales 1% is some 0.15 dB of PSNR at 25 dB, or a tenth less training time.
 
     Args:
         units: over what cost the gain is looked at, in full trainings: one unit is the mean training time of the
