@@ -97,10 +97,8 @@ def importance(
     shares = {}
     for target, found in raw.measured.items():
         total = sum(found.values()) or 1.0
-        by_share = sorted(
-            (-found[name], position, name) for position, name in enumerate(distributions) if name in found
-        )
-        shares[target] = tuple(Share(name, found[name] / total, raw.chance[name] / total) for _, _, name in by_share)
+        by_share = sorted([name for name in distributions if name in found], key=lambda name, f=found: -f[name])
+        shares[target] = tuple(Share(name, found[name] / total, raw.chance[name] / total) for name in by_share)
     note = f"PED-ANOVA over {len(numbers)}{of} completed trials: how the best {best} differ from all"
     return Importance(len(numbers), best, shares, note)
 

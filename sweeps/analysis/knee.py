@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from f3rm_core import Metric
 from sweeps.analysis.pareto import front_of, places, table
 
@@ -17,7 +19,7 @@ class Knee:
     Args:
         trial: its number.
         distance: to the hyperplane through the ends of the scaled front; the ideal point's is sqrt(m) - 1 / sqrt(m)
-            for m objectives.
+            for m objectives that vary on the front.
         scores: objective -> 0 (worst on the front) to 1 (best on the front).
     """
 
@@ -43,14 +45,15 @@ def knee_of(objectives: Sequence[Metric], results: Mapping[int, Mapping[str, flo
         results: trial number -> metric -> value.
 
     Returns:
-        None where no point bulges: fewer than two objectives or three points, or a straight or hollow front.
+        None where no point bulges: a straight or hollow front, or one on which fewer than two objectives vary.
     """
     front = front_of(objectives, results)
-    if len(objectives) < 2 or len(front) < 3:
-        return None
     _, values = table(objectives, {number: results[number] for number in front})
+    varies = values.min(axis=0) < values.max(axis=0) if front else np.zeros(len(objectives), dtype=bool)
+    if varies.sum() < 2:
+        return None
     scaled = places(values, [objective.direction for objective in objectives])
-    distances = (scaled.sum(axis=1) - 1) / math.sqrt(len(objectives))
+    distances = (scaled[:, varies].sum(axis=1) - 1) / math.sqrt(varies.sum())
     best = min(range(len(front)), key=lambda index: (-round(distances[index], 12), front[index]))
     if distances[best] <= 1e-12:
         return None

@@ -170,7 +170,7 @@ def _aims(rule: Scenario, results: Results) -> list[Metric]:
     """What the scenario looks at and the trials have."""
     had = {name for metrics in results.values() for name in metrics}
     for group in rule.looks_at:
-        if aims := [METRICS[name] for name in group if name in had]:
+        if aims := [METRICS[name] for name in group if name in had and name in METRICS]:
             return aims
     if rule.looks_at:
         wanted = " or ".join(name for group in rule.looks_at for name in group)
