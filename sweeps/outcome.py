@@ -1,21 +1,30 @@
-"""What a sweep has found so far, read from the store once: the front, the winner, the trial to export."""
+"""What a sweep has found so far, read from the store once: the front, its growth, who wins, which trial to export."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from f3rm_core import Metric
 from sweeps.analysis.export import differences
+from sweeps.analysis.hypervolume import Ended, Growth, growth
+from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
+from sweeps.analysis.repeats import group_repeats, repeats_of, spreads
 from sweeps.analysis.scenarios import Winner, choose
 from sweeps.errors import UnknownTrial
-from sweeps.spec.objectives import objectives_of
+from sweeps.spec.objectives import is_feasible, objectives_of
 from sweeps.spec.presets import load_preset
 from sweeps.store.records import SweepRecord, TrialRecord
 from sweeps.store.repository import Repository
+from sweeps.store.states import FINISHED_TRIAL
+
+if TYPE_CHECKING:
+    from sweeps.analysis.importance import Importance
 
 
 @dataclass(frozen=True)
@@ -25,58 +34,112 @@ class Point:
     Args:
         trial: its number.
         metrics: everything that it measured.
-        on_front: no other trial is at least as good in all objectives and better in one.
+        feasible: it keeps the sweep's constraints.
+        on_front: feasible, and no other feasible trial is at least as good in all objectives and better in one.
     """
 
     trial: int
     metrics: Mapping[str, float]
+    feasible: bool
     on_front: bool
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A sweep with its completed trials.
+    """A sweep with its trials.
 
     Args:
         sweep: the sweep.
         objectives: its objectives, in the spec's order.
-        trials: the completed trials, by number.
+        all_trials: its trials, by number.
     """
 
     sweep: SweepRecord
     objectives: tuple[Metric, ...]
-    trials: Mapping[int, TrialRecord]
+    all_trials: tuple[TrialRecord, ...]
 
     @classmethod
     def read(cls, repository: Repository, sweep_id: str) -> Outcome:
-        """Read a sweep and its completed trials.
+        """Read a sweep and its trials.
 
         Raises:
             UnknownSweep: there is none.
         """
         sweep = repository.get_sweep(sweep_id)
-        completed = {trial.number: trial for trial in repository.all_trials(sweep_id) if trial.state == "completed"}
-        return cls(sweep, objectives_of(sweep.spec["objectives"]), completed)
+        return cls(sweep, objectives_of(sweep.spec["objectives"]), tuple(repository.all_trials(sweep_id)))
+
+    @cached_property
+    def trials(self) -> Mapping[int, TrialRecord]:
+        """The completed trials, by number."""
+        return {trial.number: trial for trial in self.all_trials if trial.state == "completed"}
+
+    @property
+    def constraints(self) -> Mapping[str, float]:
+        """Metric -> limit."""
+        return self.sweep.spec.get("constraints") or {}
 
     @property
     def results(self) -> dict[int, Mapping[str, float]]:
-        """Trial number -> metric -> value."""
+        """Trial number -> metric -> value, of the completed trials."""
         return {number: trial.metrics for number, trial in self.trials.items()}
+
+    @property
+    def feasible_results(self) -> dict[int, Mapping[str, float]]:
+        """The results that keep the constraints."""
+        return {number: metrics for number, metrics in self.results.items() if is_feasible(self.constraints, metrics)}
 
     def points(self) -> list[Point]:
         """The front first, best first objective first; then the others by number."""
-        front = front_of(self.objectives, self.results)
+        feasible = self.feasible_results
+        front = front_of(self.objectives, feasible)
         others = sorted(set(self.trials) - set(front))
-        return [Point(number, self.trials[number].metrics, number in front) for number in [*front, *others]]
+        return [
+            Point(number, self.trials[number].metrics, number in feasible, number in front)
+            for number in [*front, *others]
+        ]
+
+    def knee(self) -> Knee | None:
+        """The front's knee point; None where it has none."""
+        return knee_of(self.objectives, self.feasible_results)
+
+    def growth(self) -> list[Growth]:
+        """The hypervolume over the cost, trial by trial in the order in which they ended."""
+        ended = [trial for trial in self.all_trials if trial.state in FINISHED_TRIAL and trial.finished_at is not None]
+        ended.sort(key=lambda trial: (trial.finished_at, trial.number))
+        return growth(
+            self.objectives,
+            [Ended(t.number, _cost_seconds(t), t.metrics if t.state == "completed" else None) for t in ended],
+            self.constraints,
+        )
+
+    def importance(self) -> Importance:
+        """Which parameters decided. Loads Optuna."""
+        from sweeps.analysis.importance import importance
+        from sweeps.search.sampler import distributions, labels
+        from sweeps.spec.sweep import SweepSpec
+
+        space = SweepSpec.model_validate(dict(self.sweep.spec)).space
+        parameters = {number: labels(space, trial.parameters) for number, trial in self.trials.items()}
+        return importance(self.objectives, parameters, self.results, distributions(space, space))
 
     def winner(self, scenario: str) -> Winner:
-        """The trial that wins a scenario.
+        """The trial that wins a scenario. A configuration that ran under several seeds counts once, by its means.
 
         Raises:
             UnknownScenario: it is not defined.
-            NoResults: nothing has completed.
+            NoResults: nothing has completed, keeps the constraints, or has what the scenario looks at.
         """
-        return choose(scenario, self.objectives, self.results)
+        groups = group_repeats(
+            {number: trial.parameters for number, trial in self.trials.items()},
+            {number: trial.seed for number, trial in self.trials.items()},
+        )
+        means = {
+            first: {name: spread.mean for name, spread in spreads([self.results[n] for n in trials]).items()}
+            for first, trials in groups.items()
+        }
+        won = choose(scenario, self.objectives, means, self.constraints)
+        repeats = repeats_of(won.number, won.runner_up, groups, self.results, won.decided_by)
+        return won if repeats is None else replace(won, repeats=repeats, reason=f"{won.reason} {repeats}")
 
     def chosen(self, *, scenario: str, trial: int | None) -> tuple[TrialRecord, str]:
         """The trial to export, and why it: the scenario's winner, or the trial of a given number.
@@ -106,3 +169,12 @@ def repeat_command(sweep: SweepRecord, trial: TrialRecord) -> str:
     for name, value in differences(load_preset(base).resolved, trial.configuration).items():
         words += ["--set", f"{name}={json.dumps(value)}"]  # JSON is YAML, in which values are read
     return shlex.join(words)
+
+
+def _cost_seconds(trial: TrialRecord) -> float:
+    """Training time of a trial that has ended; where it measured none, the time from its start to its end."""
+    if "train_seconds" in trial.metrics:
+        return float(trial.metrics["train_seconds"])
+    if trial.started_at is None or trial.finished_at is None:
+        return 0.0
+    return (trial.finished_at - trial.started_at).total_seconds()

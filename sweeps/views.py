@@ -9,6 +9,8 @@ from f3rm_core import METRICS, Parameter
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
+    from sweeps.analysis.repeats import Repeats
+    from sweeps.analysis.scenarios import Winner
     from sweeps.outcome import Outcome
     from sweeps.spec.check import Checked
     from sweeps.spec.presets import Preset
@@ -100,17 +102,84 @@ def checked_view(checked: Checked) -> dict[str, Any]:
 
 
 def front_view(outcome: Outcome) -> dict[str, Any]:
-    """The completed trials, those on the front first."""
+    """The completed trials, those on the front first; the front's knee and its hypervolume."""
+    knee = outcome.knee()
+    grown = outcome.growth()
     return {
         "sweep_id": outcome.sweep.id,
         "objectives": objectives_view(outcome.sweep),
+        "constraints": dict(outcome.constraints),
+        "hypervolume": grown[-1].hypervolume if grown else 0.0,
+        "knee": None if knee is None else {"trial": knee.trial, "distance": knee.distance, "scores": dict(knee.scores)},
         "points": [
             {
                 "trial": point.trial,
                 "on_front": point.on_front,
+                "feasible": point.feasible,
                 "metrics": dict(point.metrics),
                 "parameters": dict(outcome.trials[point.trial].parameters),
             }
             for point in outcome.points()
+        ],
+    }
+
+
+def winner_view(outcome: Outcome, winner: Winner) -> dict[str, Any]:
+    """Who wins a scenario, and why."""
+    return {
+        "sweep_id": outcome.sweep.id,
+        "scenario": winner.scenario,
+        "trial": trial_view(outcome.trials[winner.number]),
+        "runner_up": winner.runner_up,
+        "scores": dict(winner.scores),
+        "reason": winner.reason,
+        "repeats": None if winner.repeats is None else _repeats_view(winner.repeats),
+    }
+
+
+def hypervolume_view(outcome: Outcome) -> dict[str, Any]:
+    """The hypervolume over the cost."""
+    grown = outcome.growth()
+    return {
+        "sweep_id": outcome.sweep.id,
+        "hypervolume": grown[-1].hypervolume if grown else 0.0,
+        "seconds": grown[-1].seconds if grown else 0.0,
+        "scales": [
+            {"name": m.name, "unit": m.unit, "reference": m.reference, "ideal": m.ideal, "scale": m.scale}
+            for m in outcome.objectives
+        ],
+        "history": [asdict(point) for point in grown],
+    }
+
+
+def importance_view(outcome: Outcome) -> dict[str, Any]:
+    """Importance of every parameter for each objective."""
+    found = outcome.importance()
+    return {
+        "sweep_id": outcome.sweep.id,
+        "trials": found.trials,
+        "best": found.best,
+        "note": found.note,
+        "importance": {
+            target: [{**asdict(share), "beyond_chance": share.beyond_chance} for share in shares]
+            for target, shares in found.shares.items()
+        },
+    }
+
+
+def _repeats_view(repeats: Repeats) -> dict[str, Any]:
+    return {
+        "trials": list(repeats.trials),
+        "metrics": {name: asdict(spread) for name, spread in repeats.spreads.items()},
+        "runner_up_trials": list(repeats.runner_up_trials),
+        "differences": [
+            {
+                "metric": difference.metric.name,
+                "better_by": difference.better_by,
+                "low": difference.low,
+                "high": difference.high,
+                "beyond_noise": difference.beyond_noise,
+            }
+            for difference in repeats.differences
         ],
     }

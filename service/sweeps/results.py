@@ -1,4 +1,4 @@
-"""What a sweep found: /pareto, /winner and /export below /api/v1/sweeps/{id}."""
+"""What a sweep found: /pareto, /hypervolume, /importance, /winner and /export below /api/v1/sweeps/{id}."""
 
 from __future__ import annotations
 
@@ -6,66 +6,51 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, Response
-from pydantic import BaseModel, Field
 
 from service.dependencies import Exporter, Store, SweepId
 from service.errors import ProblemError, problem_docs
-from service.sweeps.schemas import Objective, TrialSummary, trial_summary
+from service.sweeps.result_schemas import Front, Hypervolume, Importances, WinnerAnswer
+from service.sweeps.schemas import trial_summary
 from sweeps.analysis.export import preset_yaml
 from sweeps.analysis.provenance import environment_of
+from sweeps.analysis.scenarios import SCENARIOS
 from sweeps.outcome import Outcome, repeat_command
-from sweeps.views import front_view
+from sweeps.views import front_view, hypervolume_view, importance_view, winner_view
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
-Scenario = Annotated[str, Query(description="Who wins: `balanced`.", examples=["balanced"])]
-
-
-class FrontPoint(BaseModel):
-    """A completed trial among the others."""
-
-    trial: int
-    on_front: bool = Field(description="No trial is at least as good in all objectives and better in one.")
-    metrics: dict[str, float]
-    parameters: dict[str, object]
-
-
-class Front(BaseModel):
-    """The completed trials of a sweep, those on the front first."""
-
-    sweep_id: str
-    objectives: list[Objective]
-    points: list[FrontPoint] = Field(description="The front first, best first objective first; then by number.")
-
-
-class WinnerAnswer(BaseModel):
-    """Which trial wins a scenario, and why."""
-
-    sweep_id: str
-    scenario: str
-    reason: str = Field(description="Why this one, in words.")
-    scores: dict[str, float] = Field(description="Objective -> 0 (worst on the front) to 1 (best on it).")
-    trial: TrialSummary
+Scenario = Annotated[str, Query(description=f"Who wins: {', '.join(SCENARIOS)}.", examples=list(SCENARIOS))]
 
 
 @router.get("/pareto", summary="The front", response_model=Front, responses=problem_docs(404))
 def pareto(sweep_id: SweepId, store: Store) -> Front:
-    """All completed trials with the mark of the Pareto front. Empty while none has completed."""
+    """All completed trials with the mark of the Pareto front, its knee point and its hypervolume. Empty while none has
+    completed."""
     return Front(**front_view(Outcome.read(store, sweep_id)))
+
+
+@router.get("/hypervolume", summary="The hypervolume", response_model=Hypervolume, responses=problem_docs(404))
+def hypervolume(sweep_id: SweepId, store: Store) -> Hypervolume:
+    """How much of what can be had was found, over what it cost. Each objective counts from its metric's fixed reference
+    point to its ideal, so sweeps with the same objectives can be compared."""
+    return Hypervolume(**hypervolume_view(Outcome.read(store, sweep_id)))
+
+
+@router.get("/importance", summary="Importance of parameters", response_model=Importances, responses=problem_docs(404))
+def importance(sweep_id: SweepId, store: Store) -> Importances:
+    """Which parameters tell the best quarter of the trials from all, for each objective (PED-ANOVA), and what chance
+    alone would give. With fewer than 20 completed trials there is none, and `note` says so."""
+    return Importances(**importance_view(Outcome.read(store, sweep_id)))
 
 
 @router.get("/winner", summary="The winner", response_model=WinnerAnswer, responses=problem_docs(404, 409, 422))
 def winner(sweep_id: SweepId, store: Store, scenario: Scenario = "balanced") -> WinnerAnswer:
-    """The trial that wins a scenario, and why. 409 while no trial has completed."""
+    """The trial that wins a scenario, and why; where configurations ran under several seeds, whether its lead is more
+    than noise. 409 while no trial has completed, keeps the constraints, and has what the scenario looks at."""
     outcome = Outcome.read(store, sweep_id)
     won = outcome.winner(scenario)
-    return WinnerAnswer(
-        sweep_id=sweep_id,
-        scenario=scenario,
-        reason=won.reason,
-        scores=dict(won.scores),
-        trial=trial_summary(outcome.trials[won.number]),
-    )
+    view = winner_view(outcome, won)
+    return WinnerAnswer(**{**view, "trial": trial_summary(outcome.trials[won.number])})
 
 
 @router.get(

@@ -142,7 +142,10 @@ class TrialPage(BaseModel):
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
-_LINKS = {"self": "", "trials": "trials", "pareto": "pareto", "winner": "winner", "export": "export"}
+_LINKS = {
+    "self": "",
+    **{part: part for part in ("trials", "pareto", "hypervolume", "importance", "winner", "export")},
+}
 
 
 def sweep_summary(record: SweepRecord) -> SweepSummary:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from f3rm_core import METRICS, Metric, UsageError, write_whole
+from f3rm_core import METRICS, Metric
+from sweeps.analysis.drawing import INK, dress, new_figure, save
 from sweeps.analysis.labels import Box, place_labels
 from sweeps.analysis.pareto import front_of, table
 from sweeps.errors import NoResults
 
-_INK = "#22313f"
-_FAINT = "#c9d1d9"
 _WINNER = "#d1495b"
+_PALE = "#9aa5b1"
 _COST = "train_seconds"
 _MAX_LABELS = 12
 _LABEL_GAP = 7.5
@@ -38,6 +35,7 @@ def plot_front(
     results: Mapping[int, Mapping[str, float]],
     winner: int | None = None,
     scenario: str = "balanced",
+    infeasible: Collection[int] = (),
 ) -> None:
     """Draw the front to a file, PNG, SVG or PDF by its suffix.
 
@@ -47,6 +45,7 @@ def plot_front(
         objectives: with one, it is drawn over the trials' numbers; a third one is the colour instead of the cost.
         results: trial number -> metric -> value, of completed trials.
         winner: the trial to mark, with the scenario that chose it.
+        infeasible: trials beyond a constraint: drawn as crosses, never on the front.
 
     Raises:
         NoResults: there is nothing to draw.
@@ -55,10 +54,8 @@ def plot_front(
     numbers, values = table(objectives, results)
     if not numbers:
         raise NoResults("no trial has completed, so there is no front to draw")
-    front = front_of(objectives, results)
-    figure = Figure(figsize=(8.0, 5.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    front = front_of(objectives, {number: found for number, found in results.items() if number not in infeasible})
+    figure, axes = new_figure()
     x = [float(number) for number in numbers] if len(objectives) == 1 else list(values[:, 0])
     y = list(values[:, 0] if len(objectives) == 1 else values[:, 1])
     place = {number: (x[index], y[index]) for index, number in enumerate(numbers)}
@@ -66,7 +63,7 @@ def plot_front(
     if len(objectives) == 2 and len(front) > 1:
         _draw_staircase(axes, objectives, [place[number] for number in front])
     colour = _colour_metric(objectives, results, numbers)
-    _draw_points(axes, place, front, colour=colour, results=results)
+    _draw_points(axes, place, front, colour=colour, results=results, infeasible=infeasible)
     if winner is not None and winner in place:
         axes.scatter(
             *place[winner], marker="*", s=_STAR_AREA, color=_WINNER, edgecolor="white", linewidth=1.2, zorder=5
@@ -74,24 +71,20 @@ def plot_front(
     _dress(axes, title, objectives)
     _settle(axes)
     _label_front(axes, place, front, winner, scenario)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _dress(axes: Any, title: str, objectives: Sequence[Metric]) -> None:
     """Title, axes and grid."""
-    axes.set_title(title, color=_INK, fontsize=13, loc="left", pad=12)
-    axes.set_xlabel("trial" if len(objectives) == 1 else _axis_label(objectives[0]), color=_INK)
-    axes.set_ylabel(_axis_label(objectives[0] if len(objectives) == 1 else objectives[1]), color=_INK)
+    dress(
+        axes,
+        title,
+        x="trial" if len(objectives) == 1 else _axis_label(objectives[0]),
+        y=_axis_label(objectives[0] if len(objectives) == 1 else objectives[1]),
+    )
     if len(objectives) == 1:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(0.09)
-    axes.grid(color="#e8ecef", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_FAINT)
-    axes.tick_params(colors=_INK)
 
 
 def _settle(axes: Any) -> None:
@@ -111,7 +104,7 @@ def _draw_staircase(axes: Any, objectives: Sequence[Metric], points: Sequence[tu
         [point[0] for point in ordered],
         [point[1] for point in ordered],
         where="pre" if objectives[0].direction == "maximize" else "post",
-        color=_INK,
+        color=INK,
         linewidth=1.2,
         alpha=0.35,
         zorder=1,
@@ -125,8 +118,10 @@ def _draw_points(
     *,
     colour: Metric | None,
     results: Mapping[int, Mapping[str, float]],
+    infeasible: Collection[int],
 ) -> None:
-    rest = [number for number in place if number not in front]
+    rest = [number for number in place if number not in front and number not in infeasible]
+    beyond = [number for number in place if number in infeasible]
     shades: dict[str, Any] = {"color": "#4c78a8"}
     if colour is not None:
         shown = [results[number][colour.name] for number in place]
@@ -134,7 +129,7 @@ def _draw_points(
     drawn = None
     for group, look in (
         (rest, {"s": _AREA, "alpha": 0.75, "linewidth": 0.0, "zorder": 2}),
-        (front, {"s": _FRONT_AREA, "edgecolor": _INK, "linewidth": 1.4, "zorder": 3}),
+        (front, {"s": _FRONT_AREA, "edgecolor": INK, "linewidth": 1.4, "zorder": 3}),
     ):
         if not group:
             continue
@@ -145,13 +140,17 @@ def _draw_points(
     if colour is not None and drawn is not None:
         bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
         bar.outline.set_visible(False)
-        bar.set_label(_name_and_unit(colour), color=_INK)
-        bar.ax.tick_params(colors=_INK)
+        bar.set_label(_name_and_unit(colour), color=INK)
+        bar.ax.tick_params(colors=INK)
     handles = [
-        axes.scatter([], [], s=_FRONT_AREA, facecolor="white", edgecolor=_INK, linewidth=1.4, label="on the front"),
-        axes.scatter([], [], s=_AREA, color="#9aa5b1", label="beaten by another trial"),
+        axes.scatter([], [], s=_FRONT_AREA, facecolor="white", edgecolor=INK, linewidth=1.4, label="on the front")
     ]
-    axes.legend(handles=handles[: 2 if rest else 1], frameon=False, loc="best", fontsize=9, labelcolor=_INK)
+    if rest:
+        handles.append(axes.scatter([], [], s=_AREA, color=_PALE, label="beaten by another trial"))
+    if beyond:
+        cross = {"s": _AREA, "color": _PALE, "marker": "x", "linewidth": 1.4, "label": "beyond a constraint"}
+        handles.append(axes.scatter(*zip(*(place[number] for number in beyond), strict=True), **cross, zorder=2))
+    axes.legend(handles=handles, frameon=False, loc="best", fontsize=9, labelcolor=INK)
 
 
 def _label_front(
@@ -168,7 +167,7 @@ def _label_front(
             textcoords="offset points",
             verticalalignment="bottom",
             fontsize=9,
-            color=_WINNER if number == winner else _INK,
+            color=_WINNER if number == winner else INK,
             fontweight="bold" if number == winner else "normal",
             zorder=6,
         )
@@ -193,7 +192,7 @@ def _spread(
         if box.distance(x, y) > 1.5 * _LABEL_GAP * pixels:
             nearest = (min(max(x, box.left), box.right), min(max(y, box.bottom), box.top))
             end = axes.transData.inverted().transform(nearest)
-            axes.plot(*zip(place[number], end, strict=True), color=_INK, linewidth=0.6, alpha=0.5, zorder=2.5)
+            axes.plot(*zip(place[number], end, strict=True), color=INK, linewidth=0.6, alpha=0.5, zorder=2.5)
 
 
 def _marks(
@@ -230,12 +229,3 @@ def _name_and_unit(metric: Metric) -> str:
 
 def _axis_label(metric: Metric) -> str:
     return f"{_name_and_unit(metric)}, {'higher' if metric.direction == 'maximize' else 'lower'} is better"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    picture = io.BytesIO()
-    try:
-        figure.savefig(picture, format=path.suffix.removeprefix("."))
-    except ValueError as error:
-        raise UsageError(f"{path}: {str(error).splitlines()[0]}; give a file that ends in .png, .svg or .pdf") from None
-    write_whole(path, picture.getvalue())

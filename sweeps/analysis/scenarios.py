@@ -2,20 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from f3rm_core import Metric
-from sweeps.analysis.pareto import costs, front_of, table
+from f3rm_core import METRICS, Metric
+from sweeps.analysis.pareto import front_of, places, table
+from sweeps.analysis.repeats import Repeats
+from sweeps.analysis.units import in_units
 from sweeps.errors import NoResults, UnknownScenario
+from sweeps.spec.objectives import is_feasible
 
-SCENARIOS: Mapping[str, str] = {
-    "balanced": "the point on the front whose worst objective is best, each scaled between the worst and the best "
-    "on the front",
-}
+Results = Mapping[int, Mapping[str, float]]
+"""Trial number -> metric -> value."""
+
+KEPT_QUALITY = 0.75
+"""Of the best that any trial's weakest quality objective reaches, so much must be kept by the cheapest one."""
+
+COSTS = ("train_seconds", "render_seconds", "peak_memory_gb")
+_NO_LIMITS: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The points that a scenario chooses from: the feasible front of the objectives and of what it looks at.
+
+    Args:
+        numbers: of the trials.
+        objectives: of the sweep.
+        aims: what the scenario looks at beside them.
+        values: metric -> values. [points]
+        places: metric -> 0, the worst of the front, to 1, the best. [points]
+    """
+
+    numbers: Sequence[int]
+    objectives: Sequence[Metric]
+    aims: Sequence[Metric]
+    values: Mapping[str, NDArray[np.float64]]
+    places: Mapping[str, NDArray[np.float64]]
+
+    def weakest(self, metrics: Sequence[Metric]) -> NDArray[np.float64]:
+        """The lowest place of each point among these metrics; 1 where there are none. [points]"""
+        return np.array([self.places[metric.name] for metric in metrics] or [np.ones(len(self.numbers))]).min(axis=0)
+
+    def total(self) -> NDArray[np.float64]:
+        """The sum of each point's places in the objectives. [points]"""
+        return np.sum([self.places[metric.name] for metric in self.objectives], axis=0)
+
+    def shown(self, point: int, metrics: Sequence[Metric]) -> str:
+        """A point's values with their units."""
+        return ", ".join(f"{m.name} {in_units(m, self.values[m.name][point])}" for m in metrics)
+
+
+Order = tuple[list[int], str]
+"""Points of the candidates, the winner first, then the next; and why the first one wins."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way to choose.
+
+    Args:
+        name: its name.
+        summary: the rule, one line.
+        order: who wins.
+        looks_at: groups of metrics beside the objectives; it looks at the first group of which trials have a metric.
+    """
+
+    name: str
+    summary: str
+    order: Callable[[Candidates], Order]
+    looks_at: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,76 +85,211 @@ class Winner:
     Args:
         scenario: its name.
         number: the trial.
+        runner_up: the trial that the scenario would choose without this one.
+        decided_by: metrics in which the two are to be compared.
         scores: objective -> 0 (worst on the front) to 1 (best on the front).
         reason: why, in words.
+        repeats: what other seeds say; None where no configuration ran under more than one.
     """
 
     scenario: str
     number: int
+    runner_up: int | None
+    decided_by: tuple[Metric, ...]
     scores: Mapping[str, float]
     reason: str
+    repeats: Repeats | None = None
 
 
-def choose(scenario: str, objectives: Sequence[Metric], results: Mapping[int, Mapping[str, float]]) -> Winner:
+def choose(
+    scenario: str, objectives: Sequence[Metric], results: Results, constraints: Mapping[str, float] = _NO_LIMITS
+) -> Winner:
     """The winner of a scenario.
 
     Args:
         scenario: one of SCENARIOS.
         objectives: with their directions.
-        results: trial number -> metric -> value, of completed trials.
+        results: of completed trials.
+        constraints: metric -> limit; a trial beyond one can't win.
 
     Raises:
         UnknownScenario: not defined.
-        NoResults: no trial has all objectives.
+        NoResults: no trial has all objectives, keeps the constraints, and has what the scenario looks at.
     """
     if scenario not in SCENARIOS:
-        raise UnknownScenario(f"scenario={scenario!r}: not defined in this version; give one of {', '.join(SCENARIOS)}")
-    front = front_of(objectives, results)
-    if not front:
+        raise UnknownScenario(f"scenario={scenario!r}: not defined; give one of {', '.join(SCENARIOS)}")
+    rule = SCENARIOS[scenario]
+    feasible = _feasible(objectives, results, constraints)
+    aims = _aims(rule, feasible)
+    looked_at = [*objectives, *(aim for aim in aims if aim not in objectives)]
+    front = front_of(looked_at, feasible)
+    numbers, values = table(looked_at, {number: feasible[number] for number in front})
+    scaled = places(values, [metric.direction for metric in looked_at])
+    names = [metric.name for metric in looked_at]
+    candidates = Candidates(
+        numbers,
+        objectives,
+        aims,
+        dict(zip(names, values.T, strict=True)),
+        dict(zip(names, scaled.T, strict=True)),
+    )
+    order, reason = rule.order(candidates)
+    return Winner(
+        scenario,
+        numbers[order[0]],
+        numbers[order[1]] if len(order) > 1 else None,
+        tuple(aims) or tuple(objectives),
+        {objective.name: float(candidates.places[objective.name][order[0]]) for objective in objectives},
+        reason,
+    )
+
+
+def _feasible(objectives: Sequence[Metric], results: Results, constraints: Mapping[str, float]) -> Results:
+    numbers, _ = table(objectives, results)
+    if not numbers:
         raise NoResults(
             "no trial has completed, so none can win; wait, or look at the failures with `f3rm-sweeps show`"
         )
-    _, values = table(objectives, {number: results[number] for number in front})
-    scores = _scores(values, [objective.direction for objective in objectives])  # [points, objectives]
-    # The largest minimum; of equals the larger sum, then the earlier trial.
-    best = min(range(len(front)), key=lambda i: (-scores[i].min(), -scores[i].sum(), front[i]))
-    named = {objective.name: float(score) for objective, score in zip(objectives, scores[best], strict=True)}
-    return Winner(scenario, front[best], named, _balanced_reason(objectives, values, scores, best, front))
+    found = {number: results[number] for number in numbers if is_feasible(constraints, results[number])}
+    if not found:
+        limits = "; ".join(_best_of(name, limit, results) for name, limit in constraints.items())
+        raise NoResults(f"none of {len(numbers)} completed trials keeps the constraints, so none can win: {limits}")
+    return found
 
 
-def _scores(values: NDArray[np.float64], directions: Sequence[str]) -> NDArray[np.float64]:
-    """Each objective between 0, the worst on the front, and 1, the best; 1 where all are equal. [points, objectives]"""
-    turned = costs(values, directions)
-    worst, best = turned.max(axis=0), turned.min(axis=0)
-    width = worst - best
-    return np.where(width > 0, (worst - turned) / np.where(width > 0, width, 1.0), 1.0)
+def _best_of(name: str, limit: float, results: Results) -> str:
+    """A limit, and how near to it the results come."""
+    metric = METRICS[name]
+    up = metric.direction == "maximize"
+    measured = [metrics[name] for metrics in results.values() if name in metrics]
+    best = f"the best has {in_units(metric, (max if up else min)(measured))}" if measured else "no trial measured it"
+    return f"{name} at {'least' if up else 'most'} {in_units(metric, limit)} ({best})"
 
 
-def _balanced_reason(
-    objectives: Sequence[Metric],
-    values: NDArray[np.float64],  # [points, objectives]
-    scores: NDArray[np.float64],  # [points, objectives]
-    best: int,
-    front: Sequence[int],
-) -> str:
-    shown = ", ".join(f"{o.name} {in_units(o, values[best, k])}" for k, o in enumerate(objectives))
-    if len(front) == 1:
-        return f"Trial {front[best]} ({shown}) is as good as every other in every objective: the front is one point."
-    if len(objectives) == 1:
-        return f"Trial {front[best]} has the best {objectives[0].name}: {shown}; the first of {len(front)} equals."
-    weakest = int(scores[best].argmin())
+def _aims(rule: Scenario, results: Results) -> list[Metric]:
+    """What the scenario looks at and the trials have."""
+    had = {name for metrics in results.values() for name in metrics}
+    for group in rule.looks_at:
+        if aims := [METRICS[name] for name in group if name in had and name in METRICS]:
+            return aims
+    if rule.looks_at:
+        wanted = " or ".join(name for group in rule.looks_at for name in group)
+        raise NoResults(
+            f"scenario {rule.name} needs {wanted}, which no completed trial has; they have {', '.join(sorted(had))}"
+        )
+    return []
+
+
+def _balanced(found: Candidates) -> Order:
+    """The largest minimum; of equals the larger sum, then the earlier trial."""
+    weakest, total = found.weakest(found.objectives), found.total()
+    order = sorted(range(len(found.numbers)), key=lambda i: (-weakest[i], -total[i], found.numbers[i]))
+    return order, _balanced_reason(found, order[0])
+
+
+def _balanced_reason(found: Candidates, best: int) -> str:
+    trial = f"Trial {found.numbers[best]}"
+    shown = found.shown(best, found.objectives)
+    if len(found.numbers) == 1:
+        return f"{trial} ({shown}) is as good as every other in every objective: the front is one point."
+    if len(found.objectives) == 1:
+        equals = len(found.numbers)
+        return f"{trial} has the best {found.objectives[0].name}: {shown}; the first of {equals} equals."
+    low = min(found.objectives, key=lambda metric: found.places[metric.name][best])
     ranges = "; ".join(
-        f"{o.name} {in_units(o, values[:, k].min())} to {in_units(o, values[:, k].max())}"
-        for k, o in enumerate(objectives)
+        f"{m.name} {in_units(m, found.values[m.name].min())} to {in_units(m, found.values[m.name].max())}"
+        for m in found.objectives
     )
     return (
-        f"Trial {front[best]} ({shown}): of {len(front)} points on the front its weakest objective, "
-        f"{objectives[weakest].name}, is the least weak, at {scores[best, weakest]:.0%} of the way from the worst to "
-        f"the best on the front ({ranges})."
+        f"{trial} ({shown}): of {len(found.numbers)} points on the front its weakest objective, {low.name}, is the "
+        f"least weak, at {found.places[low.name][best]:.0%} of the way from the worst to the best on the front "
+        f"({ranges})."
     )
 
 
-def in_units(metric: Metric, value: float) -> str:
-    """A value with its unit, such as `24.1 dB`; a plain ratio has none."""
-    text = f"{value:.4g}"
-    return text if metric.unit == "1" else f"{text} {metric.unit}"
+def _best_in_aims(found: Candidates) -> Order:
+    """The largest mean place in the aims; of equals the larger sum over the objectives, then the earlier trial."""
+    mean = np.mean([found.places[aim.name] for aim in found.aims], axis=0)
+    total = found.total()
+    order = sorted(range(len(found.numbers)), key=lambda i: (-mean[i], -total[i], found.numbers[i]))
+    best = order[0]
+    others = [metric for metric in found.objectives if metric not in found.aims]
+    beside = f", with {found.shown(best, others)}" if others else ""
+    what = (
+        f"the best {found.aims[0].name} of {len(order)} points on the front, {found.shown(best, found.aims)}"
+        if len(found.aims) == 1
+        else f"the best of {len(order)} points on the front in the mean of {_names(found.aims)}, each from the worst "
+        f"to the best on the front: {found.shown(best, found.aims)}"
+    )
+    return order, f"Trial {found.numbers[best]} has {what}{beside}.{_next(found, order)}"
+
+
+def _cheapest_of_the_good(found: Candidates) -> Order:
+    """The least cost among the points that keep enough quality; of equals the better quality, then the earlier trial.
+
+    Enough is KEPT_QUALITY of the best that any point's weakest quality objective reaches. A fixed share of the range
+    would leave nobody where objectives pull apart, or let a poor point in where they do not.
+    """
+    (aim,) = found.aims
+    quality = [metric for metric in found.objectives if metric.name not in COSTS]
+    weakest = found.weakest(quality)
+    enough = KEPT_QUALITY * weakest.max() - 1e-12
+    order = sorted(
+        (i for i in range(len(found.numbers)) if weakest[i] >= enough),
+        key=lambda i: (found.values[aim.name][i], -weakest[i], found.numbers[i]),
+    )
+    best = order[0]
+    others = [metric for metric in found.objectives if metric != aim]
+    beside = f", with {found.shown(best, others)}" if others else ""
+    rule = ""
+    if quality:
+        top = int(weakest.argmax())
+        objective = quality[0].name if len(quality) == 1 else f"the weakest of {_names(quality)}"
+        rule = (
+            f" that have {objective} at {max(enough, 0.0):.0%} or more of the way from the worst to the best on the "
+            f"front ({KEPT_QUALITY:.0%} of what trial {found.numbers[top]} reaches)"
+        )
+    what = f"the least {aim.name} of {len(order)} points on the front{rule}: {found.shown(best, [aim])}"
+    return order, f"Trial {found.numbers[best]} has {what}{beside}.{_next(found, order)}"
+
+
+def _next(found: Candidates, order: Sequence[int]) -> str:
+    if len(order) < 2:
+        return ""
+    return f" Next: trial {found.numbers[order[1]]}, {found.shown(order[1], found.aims)}."
+
+
+def _names(metrics: Sequence[Metric]) -> str:
+    names = [metric.name for metric in metrics]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+_ALL = (
+    Scenario(
+        "balanced",
+        "the point on the front whose worst objective is best, each scaled between the worst and the best on the front",
+        _balanced,
+    ),
+    Scenario(
+        "quick",
+        "the least train_seconds among points that keep three quarters of the best-balanced quality",
+        _cheapest_of_the_good,
+        looks_at=(("train_seconds",),),
+    ),
+    Scenario("quality", "the best psnr", _best_in_aims, looks_at=(("psnr",),)),
+    Scenario(
+        "memory",
+        "the least peak_memory_gb among points that keep three quarters of the best-balanced quality",
+        _cheapest_of_the_good,
+        looks_at=(("peak_memory_gb",),),
+    ),
+    Scenario(
+        "language",
+        "the best features: the mean of localization_accuracy and miou where the scene has masks, else feature_gain",
+        _best_in_aims,
+        looks_at=(("localization_accuracy", "miou"), ("feature_gain",), ("feature_cosine",)),
+    ),
+)
+
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in _ALL})
+"""Name -> scenario, the default first."""

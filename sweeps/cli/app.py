@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli import check, demo, doctor, export, params, presets, results, serve, sweeps, train
+from sweeps.cli import check, demo, doctor, export, params, presets, results, serve, sweeps, train, winner
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +44,9 @@ app.command(rich_help_panel=_SWEEPS)(sweeps.watch)
 app.command(rich_help_panel=_SWEEPS)(sweeps.cancel)
 app.command(rich_help_panel=_SWEEPS)(sweeps.resume)
 app.command(rich_help_panel=_RESULTS)(results.pareto)
+app.command(rich_help_panel=_RESULTS)(winner.winner)
+app.command(rich_help_panel=_RESULTS)(winner.importance)
+app.command(rich_help_panel=_RESULTS)(results.hypervolume)
 app.command(rich_help_panel=_RESULTS)(export.export)
 app.command(rich_help_panel=_CONFIGURATIONS)(params.params)
 app.add_typer(presets.app, name="presets", rich_help_panel=_CONFIGURATIONS)

@@ -106,7 +106,7 @@ def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, second
     chosen = outcome.trials[winner.number]
     preset_file = output / "winner.yaml"
     again = command(sweep, preset_file=str(preset_file))
-    plot_outcome(outcome, output / "front.png", winner.number)
+    plot_outcome(outcome, output / "front.png", winner)
     with open_store(settings) as store:
         summary = summarise(sweep, store.all_trials(sweep.id), outcome, seconds=seconds)
         environment = environment_of(store, chosen)

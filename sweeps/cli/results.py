@@ -1,4 +1,4 @@
-"""pareto: the front of a sweep, as a table and as a plot."""
+"""pareto, hypervolume: the front of a sweep and how it grew, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from f3rm_core import METRICS, UsageError
-from sweeps.cli.output import assignments, console, number, print_json, table
+from sweeps.analysis.units import in_units
+from sweeps.cli.output import assignments, console, duration, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
-from sweeps.views import front_view
+from sweeps.views import front_view, hypervolume_view
 
 if TYPE_CHECKING:
+    from sweeps.analysis.scenarios import Winner
     from sweeps.outcome import Outcome
 
 PLOT_SUFFIXES = (".png", ".svg")
@@ -25,19 +27,18 @@ def pareto(
     scenario: Annotated[str, typer.Option(help="Mark the winner of this scenario.")] = "balanced",
     as_json: Json = False,
 ) -> None:
-    """Show the front: the completed trials that no other one beats in everything.
+    """Show the front: the completed trials that no other one beats in everything, and its knee.
 
     Example: f3rm-sweeps pareto k3f --plot front.png
     """
     from sweeps.outcome import Outcome
 
-    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
-        raise UsageError(f"plot {plot}: give a name that ends in {' or '.join(PLOT_SUFFIXES)}")
+    _check_plot(plot)
     with open_store() as store:
         outcome = Outcome.read(store, store.find_sweep(sweep).id)
     winner = outcome.winner(scenario)
     if plot is not None:
-        plot_outcome(outcome, plot, winner.number)
+        plot_outcome(outcome, plot, winner)
     if as_json:
         chosen = {
             "scenario": scenario,
@@ -49,20 +50,85 @@ def pareto(
         return
     print_front(outcome, winner.number)
     console().print(f"{scenario}: {winner.reason}", markup=False, soft_wrap=True)
+    knee = outcome.knee()
+    if knee is not None:
+        said = f"knee: trial {knee.trial}: from there on, more of one objective costs more of the others"
+        console().print(said, markup=False, soft_wrap=True)
     if plot is not None:
         console().print(f"plot: {plot}", markup=False)
 
 
-def plot_outcome(outcome: Outcome, file: Path, winner: int | None) -> None:
+def hypervolume(
+    sweep: SweepWords,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it over the cost: .png or .svg.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how much of what can be had was found, over what it cost: the trials that added something.
+
+    0 is nothing better than the reference points, 1 the ideal in every objective; both are fixed for each metric, so
+    the figures of sweeps with the same objectives can be compared.
+
+    Example: f3rm-sweeps hypervolume k3f --plot growth.png
+    """
+    from sweeps.outcome import Outcome
+
+    _check_plot(plot)
+    with open_store() as store:
+        outcome = Outcome.read(store, store.find_sweep(sweep).id)
+    if plot is not None:
+        from sweeps.analysis.growth_plot import plot_growth
+
+        plot_growth(plot, title=f"{outcome.sweep.name} ({outcome.sweep.id})", history=outcome.growth())
+    if as_json:
+        print_json(hypervolume_view(outcome))
+        return
+    _print_growth(outcome)
+    if plot is not None:
+        console().print(f"plot: {plot}", markup=False)
+
+
+def _print_growth(outcome: Outcome) -> None:
+    history = outcome.growth()
+    objectives = [metric.name for metric in outcome.objectives]
+    shown = table(None, ["trial", "cost", "hypervolume", "gained", *objectives], right=["trial", "cost", *objectives])
+    for point in history:
+        if point.gained > 0:
+            metrics = outcome.trials[point.trial].metrics
+            row = [str(point.trial), duration(point.seconds), f"{point.hypervolume:.4f}", f"+{point.gained:.4f}"]
+            shown.add_row(*row, *[number(metrics[name]) for name in objectives])
+    console().print(shown)
+    total, seconds = (history[-1].hypervolume, history[-1].seconds) if history else (0.0, 0.0)
+    console().print(f"hypervolume {total:.4f} after {len(history)} trials and {duration(seconds)} of training")
+    scales = "; ".join(
+        f"{m.name} from {in_units(m, m.reference)} to {in_units(m, m.ideal)}"
+        + (" (logarithmic)" if m.scale == "log" else "")
+        for m in outcome.objectives
+    )
+    console().print(f"0 to 1: {scales}", markup=False, soft_wrap=True)
+
+
+def _check_plot(plot: Path | None) -> None:
+    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
+        raise UsageError(f"plot {plot}: give a name that ends in {' or '.join(PLOT_SUFFIXES)}")
+
+
+def plot_outcome(outcome: Outcome, file: Path, winner: Winner) -> None:
     """Draw the front of a sweep.
 
     Raises:
-        OSError: the file can't be written.
+        UsageError: the file can't be written.
     """
     from sweeps.analysis.report import plot_front
 
-    title = f"{outcome.sweep.name} ({outcome.sweep.id})"
-    plot_front(file, title=title, objectives=outcome.objectives, results=outcome.results, winner=winner)
+    plot_front(
+        file,
+        title=f"{outcome.sweep.name} ({outcome.sweep.id})",
+        objectives=outcome.objectives,
+        results=outcome.results,
+        winner=winner.number,
+        scenario=winner.scenario,
+        infeasible=outcome.results.keys() - outcome.feasible_results.keys(),
+    )
 
 
 def print_front(outcome: Outcome, winner: int) -> None:
@@ -82,9 +148,13 @@ def print_front(outcome: Outcome, winner: int) -> None:
                 style="bold" if point.trial == winner else None,
             )
     console().print(shown)
-    beaten = sum(not point.on_front for point in points)
+    on_front = sum(point.on_front for point in points)
+    beyond = sum(not point.feasible for point in points)
+    behind = f"{len(points) - on_front - beyond} completed trials behind it"
+    if beyond:
+        behind += f", {beyond} beyond a constraint"
     units = ", ".join(f"{name} in {METRICS[name].unit}" for name in [*objectives, *also] if METRICS[name].unit != "1")
-    console().print(f"{len(points) - beaten} on the front, {beaten} completed trials behind it; * wins; {units}")
+    console().print(f"{on_front} on the front, {behind}; * wins; {units}")
 
 
 def _arrow(direction: str) -> str:

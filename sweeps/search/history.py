@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from f3rm_core import METRICS, Metric
+from f3rm_core import Metric
+from sweeps.spec.objectives import excess, is_feasible
 from sweeps.spec.space import Dimension
 from sweeps.spec.sweep import Plan
 from sweeps.store.records import RungRecord, TrialRecord
@@ -99,17 +100,12 @@ class Goal:
         )
 
     def is_feasible(self, metrics: Mapping[str, float]) -> bool:
-        """Whether what was measured keeps every constraint."""
-        return all(self.excess(name, metrics) <= 0 for name in self.constraints)
+        """Whether what was measured keeps every constraint; a metric that is absent breaks its own."""
+        return is_feasible(self.constraints, metrics)
 
     def excess(self, name: str, metrics: Mapping[str, float]) -> float:
-        """How far a metric lies beyond its limit, as a part of the limit; at most 0 where it keeps it. A metric that is
-        absent breaks it by 1."""
-        if name not in metrics:
-            return 1.0
-        limit = self.constraints[name]
-        beyond = limit - metrics[name] if METRICS[name].direction == "maximize" else metrics[name] - limit
-        return beyond / max(abs(limit), 1e-12)
+        """How far a result lies beyond a metric's limit: see sweeps.spec.objectives.excess."""
+        return excess(name, self.constraints[name], metrics)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Objectives: metrics that a sweep optimises. The metric owns its direction."""
+"""Objectives: metrics that a sweep optimises; constraints: limits of metrics. The metric owns its direction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ MAX_OBJECTIVES = 4
 def objectives_of(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of a checked list of names, in the order given."""
     return tuple(METRICS[name] for name in names)
+
+
+def excess(name: str, limit: float, metrics: Mapping[str, float]) -> float:
+    """How far a result lies beyond one limit, as a part of the limit; at most 0 where it keeps it: at most the limit,
+    or at least, where more of the metric is better. A result that lacks the metric lies beyond it by 1."""
+    if name not in metrics:
+        return 1.0
+    more_is_better = name in METRICS and METRICS[name].direction == "maximize"
+    beyond = limit - metrics[name] if more_is_better else metrics[name] - limit
+    return beyond / max(abs(limit), 1e-12)
+
+
+def is_feasible(constraints: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
+    """Whether a result keeps every constraint (metric -> limit)."""
+    return all(excess(name, limit, metrics) <= 0 for name, limit in constraints.items())
 
 
 def check_objectives(names: Sequence[str]) -> list[Issue]:

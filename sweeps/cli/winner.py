@@ -1,0 +1,106 @@
+"""winner, importance: who wins a sweep and why; which parameters decided it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sweeps.cli.output import assignments, console, number, print_json, table
+from sweeps.cli.store import open_store
+from sweeps.cli.sweeps import Json, SweepWords
+from sweeps.errors import NoResults
+from sweeps.views import importance_view, winner_view
+
+if TYPE_CHECKING:
+    from sweeps.analysis.scenarios import Winner
+    from sweeps.outcome import Outcome
+
+EVERY = "all"
+
+
+def winner(
+    sweep: SweepWords,
+    scenario: Annotated[
+        str, typer.Option(help="balanced, quick, quality, memory, language, or all of them.")
+    ] = "balanced",
+    as_json: Json = False,
+) -> None:
+    """Show which trial wins, and why. Where configurations ran under several seeds: whether its lead is beyond noise.
+
+    Example: f3rm-sweeps winner k3f --scenario all
+    """
+    from sweeps.analysis.scenarios import SCENARIOS
+    from sweeps.outcome import Outcome
+
+    with open_store() as store:
+        outcome = Outcome.read(store, store.find_sweep(sweep).id)
+    if scenario != EVERY:
+        won = outcome.winner(scenario)
+        if as_json:
+            print_json(winner_view(outcome, won))
+        else:
+            _print_winners(outcome, [won])
+        return
+    outcome.winner(next(iter(SCENARIOS)))  # where nothing can win, that is an error and no table
+    winners, missing = [], {}
+    for name in SCENARIOS:
+        try:
+            winners.append(outcome.winner(name))
+        except NoResults as error:
+            missing[name] = str(error)
+    if as_json:
+        views = [winner_view(outcome, won) for won in winners]
+        print_json({"sweep_id": outcome.sweep.id, "winners": views, "without_winner": missing})
+        return
+    _print_winners(outcome, winners)
+    for said in missing.values():
+        console().print(said, markup=False, soft_wrap=True)
+
+
+def importance(sweep: SweepWords, as_json: Json = False) -> None:
+    """Show which parameters decided how good trials were, for each objective and for coming near the front.
+
+    A share is a parameter's part of what tells the best quarter of the trials from all (PED-ANOVA); beside it, what
+    chance alone reaches in 1 of 20 cases. Shares that are not marked with * are no larger than that.
+
+    Example: f3rm-sweeps importance k3f
+    """
+    from sweeps.outcome import Outcome
+
+    with open_store() as store:
+        outcome = Outcome.read(store, store.find_sweep(sweep).id)
+    found = importance_view(outcome)
+    if as_json:
+        print_json(found)
+        return
+    if found["importance"]:
+        targets = list(found["importance"])
+        shown = table(None, ["parameter", *targets], right=targets)
+        by_target = {target: {s["parameter"]: s for s in found["importance"][target]} for target in targets}
+        for name in [share["parameter"] for share in found["importance"][targets[-1]]]:
+            cells = [by_target[target][name] for target in targets]
+            shown.add_row(name, *[_share(cell) for cell in cells])
+        console().print(shown)
+    note = f"{found['note']}."
+    if found["importance"]:
+        note += " In brackets: what chance alone reaches in 1 of 20 cases; * is beyond it."
+    console().print(note, markup=False, soft_wrap=True)
+
+
+def _share(cell: dict[str, float]) -> str:
+    mark = "*" if cell["beyond_chance"] else " "
+    return f"{cell['share']:.0%}{mark} ({cell['chance']:.0%})"
+
+
+def _print_winners(outcome: Outcome, winners: list[Winner]) -> None:
+    metrics = [metric.name for metric in outcome.objectives]
+    metrics += [name for name in ("psnr", "feature_gain", "train_seconds", "peak_memory_gb") if name not in metrics]
+    shown = table(None, ["scenario", "trial", *metrics, "parameters"], right=["trial", *metrics])
+    for won in winners:
+        trial = outcome.trials[won.number]
+        values = [number(trial.metrics.get(name)) for name in metrics]
+        shown.add_row(won.scenario, str(won.number), *values, assignments(trial.parameters))
+    console().print(shown)
+    for won in winners:
+        console().print(f"{won.scenario}: {won.reason}", markup=False, soft_wrap=True)
