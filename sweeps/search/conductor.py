@@ -12,6 +12,7 @@ from typing import Any
 from sweeps.search.earlier import EARLIER, Earlier
 from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
 from sweeps.search.rungs import hopeless, ranking
+from sweeps.search.stopping import Spent, Stop, StopRules
 from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob
 from sweeps.spec.check import launch_error
@@ -49,8 +50,10 @@ class Conductor:
         strategy: decides.
         sampler: Optuna's, for the trials whose values the strategy leaves open.
         earlier: what earlier sweeps tell.
+        rules: end the sweep before all trials have been started.
+        spent: what it has cost so far.
+        is_stopping: whether it is being cancelled or interrupted.
         sweep_folder: the sweep's folder.
-        may_start: whether anything may still be started (budget, cancellation).
         on_end: called with each trial that ended, after the study was told.
     """
 
@@ -63,8 +66,10 @@ class Conductor:
         *,
         sampler: Sampler,
         earlier: Earlier,
+        rules: StopRules,
+        spent: Callable[[], Spent],
+        is_stopping: Callable[[], bool],
         sweep_folder: Path,
-        may_start: Callable[[], bool],
         on_end: Callable[[TrialRecord], None],
     ) -> None:
         self._held = held
@@ -74,7 +79,9 @@ class Conductor:
         self._strategy = strategy
         self._sampler = sampler
         self._sweep_folder = sweep_folder
-        self._may_start = may_start
+        self._rules = rules
+        self._spent = spent
+        self._is_stopping = is_stopping
         self._on_end = on_end
         rungs = held.rungs()
         self.history = [recall(trial, [r for r in rungs if r.trial == trial.number]) for trial in held.trials()]
@@ -82,6 +89,8 @@ class Conductor:
         self._first = [*plan.first, *earlier.points]
         self._known = list(earlier.results)  # what the sampler learns from beside the history
         self.running: set[int] = set()
+        self.stop: Stop | None = None
+        """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
 
     def next_job(self) -> TrialJob | None:
         """What a free worker does now; None: nothing, until one that runs has ended, or never where none runs."""
@@ -115,6 +124,13 @@ class Conductor:
             self._note_pause(trial)
         else:
             self._note_end(trial)
+
+    def _may_start(self) -> bool:
+        if self.stop is None:
+            self.stop = self._rules.check(self.history, self._goal, self._spent())
+            if self.stop is not None:
+                log.info("no more is started: %s", self.stop.sentence)
+        return self.stop is None and not self._is_stopping()
 
     def is_work_left(self) -> bool:
         """Whether something is to be started, were it allowed."""

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from f3rm_core import F3RMError, UsageError
 from sweeps.errors import LeaseLost, StoreUnavailable
-from sweeps.search.history import Goal, Strategy
+from sweeps.search.history import Goal
 from sweeps.search.ray_environment import end_leftovers, set_environment
+from sweeps.search.stopping import Spent
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
@@ -80,8 +81,8 @@ class _Drive:
         self.trainer = trainer
         self.cancelled = False
         self.interrupted = False
-        self.hours: float | None = None
         self.conductor: Conductor | None = None
+        self.gpus_per_trial = 0.0
         self._driven_before = held.sweep().driver_seconds
         self._start = time.monotonic()
         self._over = threading.Event()
@@ -147,17 +148,13 @@ class _Drive:
     def _stopping(self) -> bool:
         return self.cancelled or self.interrupted
 
-    def _may_start(self) -> bool:
-        return not self._stopping() and not self._out_of_time()
-
-    def _out_of_time(self) -> bool:
+    def _spent(self) -> Spent:
         driven = self._driven_before + time.monotonic() - self._start
-        return self.hours is not None and driven > self.hours * 3600
+        return Spent(driven, self.gpus_per_trial * self.held.attempt_seconds() if self.gpus_per_trial else 0.0)
 
     def _drive(self) -> None:
         sweep = self.held.sweep()
         spec = SweepSpec.model_validate(sweep.spec)
-        self.hours = spec.budget.hours
         plan = check_spec(spec, scene_root=self.settings.scene_root)
         log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
 
@@ -181,6 +178,7 @@ class _Drive:
             prepare(self._first_job(plan), self.trainer, slots, self._stopping)
             if self._stopping():
                 return
+            self.gpus_per_trial = slots.gpus
             log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
             tune(
                 conductor,
@@ -196,27 +194,20 @@ class _Drive:
     def _conductor(self, study: Study, plan: Plan) -> Conductor:
         from sweeps.search.conductor import Conductor
         from sweeps.search.earlier import earlier_trials
-        from sweeps.search.repeats import Repeated
-        from sweeps.search.rungs import Halving
-        from sweeps.search.sampler import choose_sampler
+        from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
 
-        goal, sampler = Goal.of(plan), plan.spec.search.sampler
-        if sampler == "auto":
-            sampler, why = choose_sampler(goal)
-            log.info("sampler %s: %s", sampler, why)
-        repeats = plan.spec.search.repeats
-        strategy: Strategy = Halving(goal)
-        if repeats.top:
-            strategy = Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds)
+        goal = Goal.of(plan)
         return Conductor(
             self.held,
             study,
             plan,
-            strategy,
-            sampler=sampler,
+            strategy_of(plan.spec, goal),
+            sampler=sampler_of(plan.spec, goal),
             earlier=earlier_trials(self.held.database, plan),
+            rules=stop_rules_of(plan.spec),
+            spent=self._spent,
+            is_stopping=self._stopping,
             sweep_folder=self.folder,
-            may_start=self._may_start,
             on_end=lambda trial: self._after_trial(trial, study, plan),
         )
 
@@ -279,9 +270,9 @@ class _Drive:
         states = Counter(trial.state for trial in trials)
         reason = f"all {len(trials)} trials ended"
         if self.conductor is not None and self.conductor.is_work_left():
-            if not self._out_of_time():
+            if self.conductor.stop is None:
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))
-            reason = f"its budget of {self.hours:g} hours is spent, after {len(trials)} trials"
+            reason = self.conductor.stop.sentence
         if not states["completed"]:
             return self._fail(_nothing_completed(trials), reason)
         if self.conductor is not None:

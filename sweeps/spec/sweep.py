@@ -63,12 +63,22 @@ class Fidelity(_Part):
     eta: int = Field(default=3, ge=2, le=100)
 
 
+class Converged(_Part):
+    """The hypervolume has grown by less than `threshold`, as a part of itself, over the cost of the last `units` full
+    trainings."""
+
+    units: float = Field(default=20.0, gt=0)
+    threshold: float = Field(default=0.01, gt=0, lt=1)
+
+
 class Budget(_Part):
-    """When a sweep ends. At the end of `hours` no trial is started any more; those that run are finished.
-    A trial that trains longer than `trial_hours` fails with reason `timeout`."""
+    """When a sweep ends: by the first of these that holds. Then no trial is started any more; those that run are
+    finished. A trial that trains longer than `trial_hours` fails with reason `timeout`."""
 
     trials: int = Field(default=20, ge=1, le=MAX_TRIALS)
     hours: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0)
+    convergence: Converged | None = None
     trial_hours: float | None = Field(default=None, gt=0)
 
 

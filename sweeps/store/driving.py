@@ -225,6 +225,13 @@ class DrivenSweep:
         with self.database.read() as session:
             return rungs_of(session, self.sweep_id, trial=number)
 
+    def attempt_seconds(self) -> float:
+        """How long its attempts have lasted in all, those that run included."""
+        query = select(AttemptRow.started_at, AttemptRow.ended_at).where(AttemptRow.sweep_id == self.sweep_id)
+        with self.database.read() as session:
+            now = self.database.now(session)
+            return sum(((ended or now) - started).total_seconds() for started, ended in session.execute(query))
+
     def promote(self, number: int, *, target_step: int, reason: str) -> TrialRecord:
         """Queue a waiting trial for its next rung.
 

@@ -15,8 +15,8 @@ from sweeps.errors import InvalidSpec
 from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import earlier_trials
 from sweeps.search.history import Goal
-from sweeps.search.repeats import Repeated
-from sweeps.search.rungs import Halving
+from sweeps.search.stopping import Spent
+from sweeps.search.strategies import stop_rules_of, strategy_of
 from sweeps.search.study import NUMBER, Study, open_storage, study_name
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
@@ -54,16 +54,18 @@ class Podium:
         folder = self.settings.sweep_dir(self.sweep.id)
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
-        goal, repeats = Goal.of(self.plan), self.plan.spec.search.repeats
+        goal = Goal.of(self.plan)
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            Repeated(Halving(goal), goal, top=repeats.top, seeds=repeats.seeds),
+            strategy_of(self.plan.spec, goal),
             sampler="random",
             earlier=earlier_trials(self.repository.database, self.plan),
             sweep_folder=folder,
-            may_start=lambda: True,
+            rules=stop_rules_of(self.plan.spec),
+            spent=Spent,
+            is_stopping=lambda: False,
             on_end=self.ended.append,
         )
 
@@ -225,6 +227,16 @@ def test_the_best_are_trained_again_under_other_seeds(podium: Callable[..., Podi
 def test_repeats_under_one_fixed_seed_are_refused(podium: Callable[..., Podium]) -> None:
     with pytest.raises(InvalidSpec, match=r"parameters\.seed=3: every repeat would have this seed"):
         podium(parameters={"seed": 3}, search={"repeats": {"top": 2}})
+
+
+def test_a_sweep_that_has_converged_starts_nothing_more(podium: Callable[..., Podium]) -> None:
+    converged = {"trials": 40, "convergence": {"units": 4, "threshold": 0.05}}
+    desk = podium(budget=converged, fidelity={"rungs": [10]}, objectives=["psnr"])
+    desk.play()
+    assert desk.conductor.stop is not None
+    assert desk.conductor.stop.sentence.startswith("convergence: the hypervolume grew by")
+    assert 5 <= len(desk.trials()) < 40
+    assert {trial.state for trial in desk.trials()} == {"completed"}
 
 
 SPACE = {

@@ -17,6 +17,7 @@ from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
 from sweeps.search.rungs import Halving
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
+from sweeps.search.stopping import Spent, StopRules
 from sweeps.search.study import Study, open_storage
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec, check_spec
@@ -45,7 +46,9 @@ class Desk:
             sampler="tpe",
             earlier=Earlier(),
             sweep_folder=settings.sweep_dir(sweep.id),
-            may_start=lambda: self.open,
+            rules=StopRules(),
+            spent=Spent,
+            is_stopping=lambda: not self.open,
             on_end=self.ended.append,
         )
         self.searcher = SweepSearcher(conductor, concurrent=2, trainer="none:None", on_cancelled=self._cancel)
