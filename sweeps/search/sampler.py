@@ -45,6 +45,18 @@ def make_sampler(search: Search, *, number: int, planned: int, conditional: bool
         )
 
 
+def repeat_values(space: Mapping[str, Dimension], values: Mapping[str, Any]) -> optuna.samplers.BaseSampler:
+    """A sampler that proposes given values, and nothing else.
+
+    Args:
+        space: the dimensions of those values.
+        values: one for each dimension.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return optuna.samplers.PartialFixedSampler(labels(space, values), optuna.samplers.RandomSampler(seed=0))
+
+
 def suggest(trial: optuna.Trial, space: Mapping[str, Dimension], fixed: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the space's active dimensions.
 

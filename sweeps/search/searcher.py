@@ -119,12 +119,13 @@ class SweepSearcher(_NotSaved, Searcher):
     def _new_trial(self) -> int:
         number = self._count
         optuna_trial, sampled = self._study.ask(number)
+        configuration = self._plan.configuration(sampled, number)
         self._held.add_trial(
             number,
             parameters=sampled,
-            configuration=self._plan.configuration(sampled, number),
+            configuration=configuration,
             optuna_trial=optuna_trial,
-            total_steps=self._plan.budget_steps,
+            total_steps=configuration["max_num_iterations"],  # an ablation's arm may have its own
         )
         self._count += 1
         return number
@@ -150,13 +151,13 @@ class SweepSearcher(_NotSaved, Searcher):
             configuration=trial.configuration,
             scene=scene.location if scene.location.startswith("embedded:") else str(scene.folder),
             objectives=tuple(objective.name for objective in self._plan.objectives),
-            steps=self._plan.budget_steps,
+            steps=int(trial.configuration["max_num_iterations"]),
             threads=spec.resources.cpus_per_trial,
             sweep_folder=self._sweep_folder,
             trial_hours=spec.budget.trial_hours,
         )
         chosen = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
-        log.info("trial %d, attempt %d: started with %s", number, attempt.number, chosen)
+        log.info("trial %d, attempt %d: started with %s", number, attempt.number, chosen or "the base's values")
         return {"job": job, "trainer": self._trainer}
 
     def _ended(self, trial_id: str, message: str, failure: Failed | None) -> None:

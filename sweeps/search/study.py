@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.errors import StoreUnavailable
-from sweeps.search.sampler import distributions, labels, make_sampler, suggest
+from sweeps.search.sampler import distributions, labels, make_sampler, repeat_values, suggest
 from sweeps.spec.sweep import Plan
 from sweeps.store.database import BUSY_SECONDS, store_url
 from sweeps.store.records import SweepRecord, TrialRecord
@@ -90,7 +90,7 @@ class Study:
         self.study.set_user_attr("scene", plan.spec.scene)
 
     def ask(self, number: int) -> tuple[int, dict[str, Any]]:
-        """Propose the configuration of a new trial.
+        """Propose the configuration of a new trial; of an ablation, take its arm's.
 
         Args:
             number: the trial's number in our tables.
@@ -98,15 +98,20 @@ class Study:
         Returns:
             Number of the row in the study, and the values chosen.
         """
-        spec = self._plan.spec
-        conditional = any(dimension.when for dimension in spec.space.values())
-        self.study.sampler = make_sampler(
-            spec.search, number=number, planned=spec.budget.trials, conditional=conditional
-        )
+        spec, space = self._plan.spec, self._plan.space
+        if self._plan.ablation is None:
+            conditional = any(dimension.when for dimension in space.values())
+            self.study.sampler = make_sampler(
+                spec.search, number=number, planned=spec.budget.trials, conditional=conditional
+            )
+        else:
+            values = self._plan.ablation.arm(number).values
+            space = {name: space[name] for name in values}
+            self.study.sampler = repeat_values(space, values)
         left_over = self._left_over(number)
         # Where a driver died between asking and writing its own row, its proposal is still the next one.
         trial = self.study.ask() if left_over is None else optuna.Trial(self.study, left_over)
-        sampled = suggest(trial, spec.space, self._plan.fixed)
+        sampled = suggest(trial, space, self._plan.fixed)
         trial.set_user_attr(NUMBER, number)
         return trial.number, sampled
 
@@ -194,8 +199,8 @@ class Study:
     def _add(self, trial: TrialRecord) -> int:
         row = optuna.trial.create_trial(
             state=TrialState.RUNNING,
-            params=labels(self._plan.spec.space, trial.parameters),
-            distributions=distributions(self._plan.spec.space, trial.parameters),
+            params=labels(self._plan.space, trial.parameters),
+            distributions=distributions(self._plan.space, trial.parameters),
             user_attrs={NUMBER: trial.number},
         )
         trial_id = self.storage.create_new_trial(self.study._study_id, template_trial=row)

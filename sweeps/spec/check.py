@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from f3rm_core import InvalidParameter, check_parameters, check_weight_file, value_text
 from sweeps.errors import MISSING, InvalidSpec, Issue
+from sweeps.spec.ablation import Ablation
 from sweeps.spec.draw import draw
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 from sweeps.spec.rules import IMPOSSIBLE, RULES, Severity
@@ -19,6 +20,7 @@ from sweeps.spec.sweep import Plan, check_spec, parse_spec
 SAMPLES = 512
 """Configurations drawn from a space: a share of 1% is missed by one check in 170."""
 _SEED = 0
+Kind = Literal["configuration", "space", "arms"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ class Checked:
 
     Args:
         name: of the preset or the sweep.
-        kind: what was checked.
+        kind: what was checked: one configuration, a search's space, or the arms of an ablation.
         samples: configurations looked at.
         forbidden: share of them that breaks an error which is not allowed.
         findings: errors first, by share.
     """
 
     name: str
-    kind: Literal["configuration", "space"]
+    kind: Kind
     samples: int
     forbidden: float
     findings: tuple[Finding, ...]
@@ -88,7 +90,7 @@ def check_preset(preset: Preset) -> Checked:
 
 
 def check_document(document: Mapping[str, Any], *, where: str = "", scene_root: Path | None = None) -> Checked:
-    """Check a sweep (a document with a `space`) or a preset, of which `name` and `base` may be left out.
+    """Check a sweep or a preset, of which `name` and `base` may be left out.
 
     Args:
         document: what a user wrote.
@@ -98,9 +100,14 @@ def check_document(document: Mapping[str, Any], *, where: str = "", scene_root: 
     Raises:
         UsageError: it can't work whatever the rules say.
     """
-    if "space" in document:
+    if is_sweep(document):
         return check_plan(check_spec(parse_spec(document, where=where), scene_root=scene_root))
     return check_preset(resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where))
+
+
+def is_sweep(document: Mapping[str, Any]) -> bool:
+    """Whether a document is a sweep's, by the parts that no preset has."""
+    return not document.keys().isdisjoint(("kind", "space", "arms", "claims"))
 
 
 def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> Checked:
@@ -114,14 +121,17 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
 
 
 def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
-    """Run every rule on configurations drawn from a sweep's space, the same at every call.
+    """Run every rule on configurations drawn from a search's space, the same at every call, or on an ablation's arms.
 
     Args:
         plan: a checked sweep.
         samples: how many to draw.
     """
-    random = Random(_SEED)
     spec = plan.spec
+    if plan.ablation is not None:
+        arms = (plan.configuration(arm.values, number) for number, arm in enumerate(plan.ablation.arms))
+        return _checked(spec.name, "arms", [list(_broken(each, spec.allow)) for each in arms])
+    random = Random(_SEED)
     drawn = (plan.configuration(draw(spec.space, plan.fixed, random), number) for number in range(samples))
     return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in drawn])
 
@@ -132,6 +142,9 @@ def refuse_errors(plan: Plan) -> None:
     Raises:
         InvalidSpec: names the parameters, the share, and how to allow it.
     """
+    if plan.ablation is not None:
+        _refuse_arms(plan, plan.ablation)
+        return
     checked = check_plan(plan)
     issues = []
     for finding in checked.findings:
@@ -141,6 +154,19 @@ def refuse_errors(plan: Plan) -> None:
             part = "all" if finding.share == 1 else share_text(finding.share)
             remedy = f"{part} of the space breaks {finding.rule}: {finding}, or give allow: [{finding.rule}]"
             issues.append(Issue(field, MISSING, remedy))
+    if issues:
+        raise InvalidSpec(issues)
+
+
+def _refuse_arms(plan: Plan, ablation: Ablation) -> None:
+    issues = []
+    for number, arm in enumerate(ablation.arms):
+        for finding in _broken(plan.configuration(arm.values, number), plan.spec.allow):
+            if finding.rule == IMPOSSIBLE:  # allowed in a space, of which the rest can be trained; an arm is all of it
+                issues.append(Issue(f"arms.{arm.name}", MISSING, f"can't be built: {finding}"))
+            elif finding.refuses:
+                remedy = f"breaks {finding.rule}: {finding}, or give allow: [{finding.rule}]"
+                issues.append(Issue(f"arms.{arm.name}", MISSING, remedy))
     if issues:
         raise InvalidSpec(issues)
 
@@ -156,7 +182,7 @@ def launch_error(configuration: Mapping[str, Any], allow: Sequence[str]) -> Find
     return next((finding for finding in found if finding.refuses or finding.rule == IMPOSSIBLE), None)
 
 
-def _checked(name: str, kind: Literal["configuration", "space"], broken: Sequence[Sequence[Finding]]) -> Checked:
+def _checked(name: str, kind: Kind, broken: Sequence[Sequence[Finding]]) -> Checked:
     """One finding for each rule, from those of each configuration."""
     first: dict[str, Finding] = {}
     for findings in broken:
