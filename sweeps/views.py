@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from f3rm_core import METRICS, Parameter
 from sweeps.store.records import SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
+    from sweeps.analysis.claims import ClaimsReport, Judged
     from sweeps.outcome import Outcome
     from sweeps.spec.check import Checked
     from sweeps.spec.presets import Preset
@@ -109,3 +111,42 @@ def front_view(outcome: Outcome) -> dict[str, Any]:
             for point in outcome.points()
         ],
     }
+
+
+def claims_view(report: ClaimsReport) -> dict[str, Any]:
+    """What an ablation says of the guide's claims. Infinite ends of a region are null."""
+    return {
+        "sweep_id": report.sweep.id,
+        "state": report.sweep.state,
+        "counts": dict(report.counts),
+        "arms": {arm: dict(values) for arm, values in report.arms.items()},
+        "claims": [_judged_view(judged) for judged in report.judged],
+        "others": [
+            {"arm": other.arm, "metric": other.metric, "effect": asdict(other.effect)} for other in report.others
+        ],
+        "not_asked": list(report.not_asked),
+    }
+
+
+def _judged_view(judged: Judged) -> dict[str, Any]:
+    claim = judged.claim
+    reached = not claim.out_of_reach
+    size = claim.size
+    return {
+        "id": claim.id,
+        "says": claim.says,
+        "arm": claim.arm or None,
+        "metric": claim.metric or None,
+        "measure": claim.measure if reached else None,
+        "claimed": [_finite(claim.region.low), _finite(claim.region.high)] if reached else None,
+        "stated": size.stated if size else None,
+        "stated_fits": [size.fits.low, size.fits.high] if size else None,
+        "effect": asdict(judged.effect) if judged.effect else None,
+        "verdict": judged.verdict,
+        "fit": judged.fit,
+        "note": judged.note,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What a sweep found: /pareto, /winner and /export below /api/v1/sweeps/{id}."""
+"""What a sweep found: /pareto, /winner, /claims and /export below /api/v1/sweeps/{id}."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pydantic import BaseModel, Field
 
 from service.dependencies import Exporter, Store, SweepId
 from service.errors import ProblemError, problem_docs
+from service.sweeps.claims import Claims
 from service.sweeps.schemas import Objective, TrialSummary, trial_summary
+from sweeps.analysis.claims import claims_report
 from sweeps.analysis.export import preset_yaml
 from sweeps.analysis.provenance import environment_of
 from sweeps.outcome import Outcome, repeat_command
-from sweeps.views import front_view
+from sweeps.views import claims_view, front_view
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
@@ -66,6 +68,13 @@ def winner(sweep_id: SweepId, store: Store, scenario: Scenario = "balanced") -> 
         scores=dict(won.scores),
         trial=trial_summary(outcome.trials[won.number]),
     )
+
+
+@router.get("/claims", summary="The guide's claims", response_model=Claims, responses=problem_docs(404, 409))
+def claims(sweep_id: SweepId, store: Store) -> Claims:
+    """What an ablation says of the claims that it asks about: the measured effect, its 95% interval over seeds, and a
+    verdict. 409 for a search."""
+    return Claims(**claims_view(claims_report(store.get_sweep(sweep_id), store.all_trials(sweep_id))))
 
 
 @router.get(

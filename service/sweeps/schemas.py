@@ -129,6 +129,7 @@ class TrialPage(BaseModel):
 
 
 _LINKS = {"self": "", "trials": "trials", "pareto": "pareto", "winner": "winner", "export": "export"}
+_ABLATION_LINKS = {**_LINKS, "claims": "claims"}
 
 
 def sweep_summary(record: SweepRecord) -> SweepSummary:
@@ -158,7 +159,8 @@ def trial_detail(record: TrialRecord, attempts: list[AttemptRecord], reports: li
 
 
 def _links(record: SweepRecord) -> dict[str, str]:
-    return {name: sweep_url(record.id, part) for name, part in _LINKS.items()}
+    links = _ABLATION_LINKS if record.spec.get("kind") == "ablation" else _LINKS
+    return {name: sweep_url(record.id, part) for name, part in links.items()}
 
 
 def _with_addresses(record: TrialRecord) -> dict[str, Any]:

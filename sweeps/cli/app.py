@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli import check, demo, doctor, export, params, presets, results, serve, sweeps, train
+from sweeps.cli import check, claims, demo, doctor, export, params, presets, results, serve, sweeps, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +45,7 @@ app.command(rich_help_panel=_SWEEPS)(sweeps.cancel)
 app.command(rich_help_panel=_SWEEPS)(sweeps.resume)
 app.command(rich_help_panel=_RESULTS)(results.pareto)
 app.command(rich_help_panel=_RESULTS)(export.export)
+app.command(rich_help_panel=_RESULTS)(claims.claims)
 app.command(rich_help_panel=_CONFIGURATIONS)(params.params)
 app.add_typer(presets.app, name="presets", rich_help_panel=_CONFIGURATIONS)
 app.command(rich_help_panel=_CONFIGURATIONS)(check.check)

@@ -76,7 +76,9 @@ def _poor(metric: str) -> dict[str, Any]:
     return {"metric": metric, "region": Region(high=-GROSS[metric])}
 
 
-def _cheaper(metric: str, stated: float | None = None, tolerance: float = 0.15, counts: float = COSTS) -> dict[str, Any]:
+def _cheaper(
+    metric: str, stated: float | None = None, tolerance: float = 0.15, counts: float = COSTS
+) -> dict[str, Any]:
     """Less time or memory; the size stated fits within a relative tolerance."""
     return _ratio(metric, Region(0.0, 1 - counts), stated, tolerance)
 
@@ -121,7 +123,9 @@ _RADIANCE_GRID = (
     Claim("levels-few-detail", "half the levels may miss detail or structure", "levels-few", **_less("psnr")),
     Claim("levels-many-quality", "a quarter more levels give better quality", "levels-many", **_more("psnr")),
     Claim("levels-many-memory", "a quarter more levels take more memory", "levels-many", **_dearer("peak_memory_gb")),
-    Claim("table-small-memory", "a quarter of the table takes less memory", "table-small", **_cheaper("peak_memory_gb")),
+    Claim(
+        "table-small-memory", "a quarter of the table takes less memory", "table-small", **_cheaper("peak_memory_gb")
+    ),
     Claim("table-small-blurry", "a quarter of the table blurs, by collisions", "table-small", **_less("psnr")),
     Claim("table-large-memory", "four times the table takes more memory", "table-large", **_dearer("peak_memory_gb")),
     Claim("table-large-sharp", "four times the table is sharper", "table-large", **_more("psnr")),
@@ -159,10 +163,17 @@ _LOSSES = (
 
 _SAMPLING = (
     # "50% faster" is read as one and a half times the speed, which is also the ratio of the samples.
-    Claim("samples-few-fast", "two thirds of the samples: 50% faster", "samples-few", **_cheaper("train_seconds", 2 / 3)),
+    Claim(
+        "samples-few-fast", "two thirds of the samples: 50% faster", "samples-few", **_cheaper("train_seconds", 2 / 3)
+    ),
     Claim("samples-few-render", "and as much in rendering", "samples-few", **_cheaper("render_seconds", 2 / 3)),
     Claim("samples-few-noisy", "two thirds of the samples render with noise", "samples-few", **_less("psnr")),
-    Claim("samples-many-slow", "twice the samples render in twice the time", "samples-many", **_dearer("render_seconds", 2)),
+    Claim(
+        "samples-many-slow",
+        "twice the samples render in twice the time",
+        "samples-many",
+        **_dearer("render_seconds", 2),
+    ),
     Claim("samples-many-quality", "twice the samples give higher quality", "samples-many", **_more("psnr")),
 )
 
@@ -201,7 +212,9 @@ _FEATURES = (
 )
 
 _PRESETS = (
-    Claim("quick-fast", "quick prototyping: about twice as fast", "preset-quick", **_cheaper("train_seconds", 0.5, 0.2)),
+    Claim(
+        "quick-fast", "quick prototyping: about twice as fast", "preset-quick", **_cheaper("train_seconds", 0.5, 0.2)
+    ),
     Claim("quick-colours", "quick prototyping: 80% of quality (colours)", "preset-quick", **_share(0.8)),
     Claim("quick-features", "quick prototyping: 80% of quality (features)", "preset-quick", **_feature_share(0.8)),
     Claim("high-slow", "high quality: about three times slower", "preset-high", **_dearer("train_seconds", 3, 0.25)),
@@ -239,7 +252,9 @@ _PRESETS = (
 )
 
 _COMBINATIONS = (
-    Claim("out-of-memory", "the memory example takes over 24 GB", out_of_reach=f"{_GPU}: 24 GB are meant of its memory"),
+    Claim(
+        "out-of-memory", "the memory example takes over 24 GB", out_of_reach=f"{_GPU}: 24 GB are meant of its memory"
+    ),
     Claim(
         "unstable",
         "a high rate with high loss weights converges poorly or ends in NaN",

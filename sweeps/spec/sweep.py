@@ -106,7 +106,11 @@ class SweepSpec(_Part):
             *_check_not_built(self),
             *_check_fixed(self),
             *check_ablation(self),
-            *([] if self.space or self.kind == "ablation" else [Issue("space", {}, "give at least one parameter to vary")]),
+            *(
+                []
+                if self.space or self.kind == "ablation"
+                else [Issue("space", {}, "give at least one parameter to vary")]
+            ),
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
             *_check_rungs(self),
