@@ -173,7 +173,7 @@ def _effect(
 
 
 def _missing(runs: Mapping[str, Sequence[TrialRecord | None]], arm: str, pairs: int, seeds: int) -> str:
-    said = [f"{pairs} of {seeds} seeds to compare"]
+    said = [f"{pairs} of {seeds} seeds"]
     for name in (arm, BASE_ARM):
         states = Counter(
             "not started" if run is None else run.failure_reason or run.state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,12 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from f3rm_core import METRICS, UsageError, write_whole
+from f3rm_core import METRICS
 from sweeps.analysis.claims import ClaimsReport, Judged, Verdict
+from sweeps.analysis.report import save_figure
 from sweeps.errors import NoResults
 
 _INK, _FAINT, _REGION, _SIZE = "#22313f", "#c9d1d9", "#d9e8d4", "#8fbf7f"
@@ -46,9 +48,9 @@ def plot_claims(path: Path, report: ClaimsReport) -> None:
     if not groups:
         raise NoResults("no claim has two seeds to compare yet, so there is nothing to draw; wait for more trials")
     heights = [len(group) + 1.6 for group in groups]
-    figure = Figure(figsize=(11.0, _ROW * sum(heights) + _HEAD), dpi=150, layout="constrained")
+    layout = ConstrainedLayoutEngine(h_pad=0.06, hspace=0.01)
+    figure = Figure(figsize=(11.0, _ROW * sum(heights) + _HEAD), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(h_pad=0.06, hspace=0.01)  # type: ignore[union-attr]
     panels = figure.subplots(len(groups), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, group in zip(panels, groups, strict=True):
         _draw(axes, group)
@@ -61,12 +63,7 @@ def plot_claims(path: Path, report: ClaimsReport) -> None:
         ha="left",
         x=0.01,
     )
-    picture = io.BytesIO()
-    try:
-        figure.savefig(picture, format=path.suffix.removeprefix("."))
-    except ValueError as error:
-        raise UsageError(f"{path}: {str(error).splitlines()[0]}; give a file that ends in .png, .svg or .pdf") from None
-    write_whole(path, picture.getvalue())
+    save_figure(figure, path)
 
 
 def _draw(axes: Any, group: Sequence[Judged]) -> None:
@@ -134,8 +131,6 @@ def _limits(group: Sequence[Judged], neutral: float) -> tuple[float, float]:
 
 
 def _plain_ticks(axes: Any, left: float, right: float) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     steps = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
     shown = [step for step in steps if left <= step <= right]
     far = [step for step in shown if right / left < 6 or step in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)]

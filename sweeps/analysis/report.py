@@ -74,7 +74,7 @@ def plot_front(
     _dress(axes, title, objectives)
     _settle(axes)
     _label_front(axes, place, front, winner, scenario)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _dress(axes: Any, title: str, objectives: Sequence[Metric]) -> None:
@@ -232,7 +232,12 @@ def _axis_label(metric: Metric) -> str:
     return f"{_name_and_unit(metric)}, {'higher' if metric.direction == 'maximize' else 'lower'} is better"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, PNG, SVG or PDF by its suffix; whole or not at all.
+
+    Raises:
+        UsageError: the suffix is not known, or the file can't be written.
+    """
     picture = io.BytesIO()
     try:
         figure.savefig(picture, format=path.suffix.removeprefix("."))
