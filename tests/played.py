@@ -105,9 +105,7 @@ def play_ablation(store: Repository, *, trials: int | None = None) -> SweepRecor
     for number in range(plan.ablation.trials if trials is None else trials):
         arm, seed = plan.ablation.arm(number), plan.ablation.seed_index(number)
         configuration = plan.configuration(arm.values, number)
-        driven.add_trial(
-            number, parameters=arm.values, configuration=configuration, optuna_trial=None, total_steps=100
-        )
+        driven.add_trial(number, parameters=arm.values, configuration=configuration, optuna_trial=None, total_steps=100)
         token = driven.start_attempt(number).token
         if arm.name == "unstable" and seed == 1:
             attempts.finish(token, Failed("diverged", "loss became NaN at step 51; lower lr"))

@@ -51,7 +51,7 @@ def test_one_trial_is_a_front(tmp_path: Path) -> None:
 def test_no_label_covers_another_or_a_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two trials in nearly one place, one of them the winner, near the corner: its long label has to turn left."""
     drawn: list[Figure] = []
-    monkeypatch.setattr(report, "_save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: drawn.append(figure))
     results = {
         7: {"psnr": 24.23, "feature_gain": 0.8665},
         9: {"psnr": 24.27, "feature_gain": 0.8663},
