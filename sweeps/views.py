@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sweeps.analysis.claims import ClaimsReport, Judged
     from sweeps.outcome import Outcome
     from sweeps.spec.check import Checked
+    from sweeps.spec.claims import Claim
     from sweeps.spec.presets import Preset
     from sweeps.spec.suggest import Suggestion
 
@@ -114,7 +115,7 @@ def front_view(outcome: Outcome) -> dict[str, Any]:
 
 
 def claims_view(report: ClaimsReport) -> dict[str, Any]:
-    """What an ablation says of the guide's claims. Infinite ends of a region are null."""
+    """What an ablation says of the guide's claims."""
     return {
         "sweep_id": report.sweep.id,
         "state": report.sweep.state,
@@ -128,8 +129,8 @@ def claims_view(report: ClaimsReport) -> dict[str, Any]:
     }
 
 
-def _judged_view(judged: Judged) -> dict[str, Any]:
-    claim = judged.claim
+def claim_view(claim: Claim) -> dict[str, Any]:
+    """A claim of the guide. Infinite ends of a region are null."""
     reached = not claim.out_of_reach
     size = claim.size
     return {
@@ -141,6 +142,13 @@ def _judged_view(judged: Judged) -> dict[str, Any]:
         "claimed": [_finite(claim.region.low), _finite(claim.region.high)] if reached else None,
         "stated": size.stated if size else None,
         "stated_fits": [size.fits.low, size.fits.high] if size else None,
+        "out_of_reach": claim.out_of_reach or None,
+    }
+
+
+def _judged_view(judged: Judged) -> dict[str, Any]:
+    return {
+        **claim_view(judged.claim),
         "effect": asdict(judged.effect) if judged.effect else None,
         "verdict": judged.verdict,
         "fit": judged.fit,

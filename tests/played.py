@@ -91,7 +91,7 @@ ARMS: Mapping[str, Mapping[str, float]] = {
 
 
 def play_ablation(store: Repository, *, trials: int | None = None) -> SweepRecord:
-    """Play an ablation: its arms complete with ARMS, plus the seed's index in PSNR; `unstable` diverges at seed 1 alone.
+    """Play an ablation: arms complete with ARMS, plus the seed's index in PSNR; `unstable` diverges at seed 1.
 
     Args:
         store: where to.

@@ -29,6 +29,7 @@ class JudgedClaim(BaseModel):
     claimed: list[float | None] | None = Field(description="Effects that count as what it says; null: no end.")
     stated: float | None = Field(description="The size that it states, if it does.")
     stated_fits: list[float] | None = Field(description="Effects that are taken for this size.")
+    out_of_reach: str | None = Field(description="Why no sweep measures it, if none does.")
     effect: MeasuredEffect | None
     verdict: Literal["confirmed", "contradicted", "inconclusive", "no data", "out of reach"]
     fit: Literal["as stated", "otherwise", "undecided"] | None = Field(

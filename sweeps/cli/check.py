@@ -74,5 +74,6 @@ def _print(checked: Checked) -> None:
     drawn = {"configuration": "", "space": f", {checked.samples} configurations drawn", "arms": f": {checked.samples}"}
     verdict = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
     if errors and of_space:
-        verdict += f"; {share_text(checked.forbidden)} of the {whole} is forbidden: narrow it, or allow the rules by id"
+        remedy = "leave them out" if checked.kind == "arms" else "narrow it"
+        verdict += f"; {share_text(checked.forbidden)} of the {whole} forbidden: {remedy}, or allow the rules by id"
     out.print(f"{checked.name} ({checked.kind}{drawn[checked.kind]}): {verdict}", markup=False, soft_wrap=True)

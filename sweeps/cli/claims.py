@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from f3rm_core import UsageError, value_text
-from sweeps.cli.output import console, plain, print_json, table
+from sweeps.cli.output import assignments, console, plain, print_json, table
 from sweeps.cli.results import PLOT_SUFFIXES
 from sweeps.cli.store import open_store
-from sweeps.cli.sweeps import Json, SweepWords
-from sweeps.views import claims_view
+from sweeps.cli.sweeps import Json
+from sweeps.views import claim_view, claims_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,17 +31,24 @@ _HEADS = ("claim", "the guide says", "metric", "base", "arm", "effect [95% inter
 
 
 def claims(
-    sweep: SweepWords,
+    sweep: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The sweep's id, its beginning, or its name.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the intervals: .png or .svg.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show what an ablation says of the guide's claims: the measured effect, its interval, a verdict.
 
-    An ablation is a sweep of `kind: ablation`; benchmarks/claims.yaml asks for all claims.
+    An ablation is a sweep of `kind: ablation`; benchmarks/claims.yaml asks for all claims. Without ID: the claims.
 
     Example: f3rm-sweeps claims guide-claims --plot claims.png
     """
+    if sweep is None:
+        if plot is not None or markdown:
+            raise UsageError("--plot and --markdown show what a sweep measured: give its id")
+        _list(as_json)
+        return
     from sweeps.analysis.claims import claims_report
 
     if plot is not None and plot.suffix not in PLOT_SUFFIXES:
@@ -63,6 +70,20 @@ def claims(
         _print(report)
         if plot is not None:
             console().print(f"plot: {plot}", markup=False)
+
+
+def _list(as_json: bool) -> None:
+    """The claims themselves."""
+    from sweeps.spec.claim_table import CLAIMS, change_of
+
+    if as_json:
+        print_json([claim_view(claim) for claim in CLAIMS.values()])
+        return
+    shown = table(None, ("claim", "the guide says", "metric", "what is changed, at the documented defaults"))
+    for claim in CLAIMS.values():
+        change = assignments(change_of(claim.arm)) if claim.arm else f"out of reach: {plain(claim.out_of_reach)}"
+        shown.add_row(claim.id, claim.says, claim.metric or "-", change)
+    console().print(shown)
 
 
 def markdown_lines(report: ClaimsReport) -> list[str]:

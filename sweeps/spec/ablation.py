@@ -82,20 +82,23 @@ class Ablation:
 
 def check_ablation(spec: SweepSpec) -> list[Issue]:
     """Everything wrong with a spec's arms, claims and seeds that can be seen without its base."""
-    given = spec.model_fields_set
     if spec.kind != "ablation":
-        parts = [name for name in ("arms", "claims", "seeds") if name in given and getattr(spec, name)]
-        defaults = {"seeds": type(spec).model_fields["seeds"].default}
-        return [
-            Issue(name, getattr(spec, name), "is part of an ablation; give kind: ablation, or leave it out")
-            for name in parts
-            if getattr(spec, name) != defaults.get(name)
-        ]
+        given: dict[str, Any] = {"arms": spec.arms, "claims": spec.claims}
+        if spec.seeds != type(spec).model_fields["seeds"].default:
+            given["seeds"] = spec.seeds
+        remedy = "is part of an ablation; give kind: ablation, or leave it out"
+        return [Issue(name, value, remedy) for name, value in given.items() if value]
     issues = []
     if spec.space:
         issues.append(Issue("space", MISSING, "an ablation lists its trials; give arms or claims, or kind: search"))
     if not spec.arms and not spec.claims:
         issues.append(Issue("arms", MISSING, "give arms, claims or both: an ablation compares them with its base"))
+    if len(spec.fidelity.rungs) > 1:
+        remedy = "an ablation trains every arm to its end; give one number, the base's training steps"
+        issues.append(Issue("fidelity.rungs", spec.fidelity.rungs, remedy))
+    warm = spec.search.warm_start
+    if warm.presets or warm.sweeps:
+        issues.append(Issue("search.warm_start", warm.model_dump(), "an ablation proposes nothing; leave it out"))
     if "seed" in spec.parameters:
         issues.append(Issue("parameters.seed", spec.parameters["seed"], "an ablation varies it; give search.seed"))
     for index, claim in enumerate(spec.claims):
@@ -142,7 +145,9 @@ def resolve(spec: SweepSpec, fixed: Mapping[str, Any]) -> tuple[SweepSpec, list[
     arms = {**written, **{name: _in_own_types(values) for name, values in asked.items() if values}}
     kept = [claim for claim in claims if not CLAIMS[claim].arm or CLAIMS[claim].arm in arms]
     if not arms and not issues:
-        issues.append(Issue("claims", spec.claims, "none of them has an arm to train; see f3rm-sweeps claims"))
+        issues.append(
+            Issue("claims", spec.claims, "none of them has an arm to train; `f3rm-sweeps claims` lists those that do")
+        )
     resolved = spec.model_copy(update={"arms": arms, "claims": kept})
     trials = (len(arms) + 1) * spec.seeds
     if "trials" in spec.budget.model_fields_set and spec.budget.trials != trials:

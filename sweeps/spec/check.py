@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from f3rm_core import InvalidParameter, check_parameters, check_weight_file, value_text
 from sweeps.errors import MISSING, InvalidSpec, Issue
-from sweeps.spec.ablation import Ablation
+from sweeps.spec.ablation import Ablation, Arm
 from sweeps.spec.draw import draw
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 from sweeps.spec.rules import IMPOSSIBLE, RULES, Severity
@@ -129,8 +129,7 @@ def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
     """
     spec = plan.spec
     if plan.ablation is not None:
-        arms = (plan.configuration(arm.values, number) for number, arm in enumerate(plan.ablation.arms))
-        return _checked(spec.name, "arms", [list(_broken(each, spec.allow)) for each in arms])
+        return _checked(spec.name, "arms", [found for _, found in _broken_arms(plan, plan.ablation)])
     random = Random(_SEED)
     drawn = (plan.configuration(draw(spec.space, plan.fixed, random), number) for number in range(samples))
     return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in drawn])
@@ -160,15 +159,21 @@ def refuse_errors(plan: Plan) -> None:
 
 def _refuse_arms(plan: Plan, ablation: Ablation) -> None:
     issues = []
-    for number, arm in enumerate(ablation.arms):
-        for finding in _broken(plan.configuration(arm.values, number), plan.spec.allow):
-            if finding.rule == IMPOSSIBLE:  # allowed in a space, of which the rest can be trained; an arm is all of it
-                issues.append(Issue(f"arms.{arm.name}", MISSING, f"can't be built: {finding}"))
-            elif finding.refuses:
-                remedy = f"breaks {finding.rule}: {finding}, or give allow: [{finding.rule}]"
-                issues.append(Issue(f"arms.{arm.name}", MISSING, remedy))
+    for arm, found in _broken_arms(plan, ablation):
+        for finding in found:
+            if finding.refuses:
+                allow = "" if finding.rule == IMPOSSIBLE else f", or give allow: [{finding.rule}]"
+                issues.append(Issue(f"arms.{arm.name}", MISSING, f"breaks {finding.rule}: {finding}{allow}"))
     if issues:
         raise InvalidSpec(issues)
+
+
+def _broken_arms(plan: Plan, ablation: Ablation) -> list[tuple[Arm, list[Finding]]]:
+    """What the rules find in each arm, the base's included."""
+    # Of a space the rest can be trained where a part can't be built; an arm is all that there is of it.
+    allow = [rule for rule in plan.spec.allow if rule != IMPOSSIBLE]
+    configurations = [(arm, plan.configuration(arm.values, number)) for number, arm in enumerate(ablation.arms)]
+    return [(arm, list(_broken(configuration, allow))) for arm, configuration in configurations]
 
 
 def share_text(share: float) -> str:

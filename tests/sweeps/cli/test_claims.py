@@ -52,6 +52,15 @@ def test_markdown(command: Command, sweep_id: str) -> None:
     assert any(line.startswith("| mixed-precision |") and "CUDA" in line for line in lines)
 
 
+def test_without_a_sweep_the_claims_are_listed(command: Command) -> None:
+    ran = command("claims")
+    assert "num_nerf_samples_per_ray=32" in next(line for line in ran.out.splitlines() if "samples-few-fast" in line)
+    listed = {claim["id"]: claim for claim in json.loads(command("claims", "--json").out)}
+    assert listed["samples-few-fast"]["stated"] == pytest.approx(2 / 3)
+    assert "CUDA" in listed["mixed-precision"]["out_of_reach"]
+    assert command("claims", "--markdown").code == 2
+
+
 @pytest.mark.parametrize(("suffix", "head"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_plot(command: Command, sweep_id: str, tmp_path: Path, suffix: str, head: bytes) -> None:
     file = tmp_path / f"claims.{suffix}"

@@ -104,6 +104,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"seeds": 1}, "seeds", "greater than or equal to 2"),
     ({"seeds": 31}, "seeds", "less than or equal to 30"),
     ({"space": {"max_res": {"type": "int", "low": 64, "high": 128}}}, "space", "lists its trials"),
+    ({"fidelity": {"rungs": [100, 300]}}, "fidelity.rungs", "give one number"),
+    ({"search": {"warm_start": {"presets": ["quick_prototype"]}}}, "search.warm_start", "leave it out"),
     ({"parameters": {"seed": 3}}, "parameters.seed", "give search.seed"),
     ({"budget": {"trials": 7}}, "budget.trials", "follow from its arms and seeds (3 x 2)"),
     ({"kind": "grid"}, "kind", "'search' or 'ablation'"),
@@ -133,8 +135,10 @@ def test_an_arm_that_a_rule_refuses_is_named_with_the_rule_and_how_to_allow_it()
 
 def test_an_arm_that_can_not_be_built_is_refused_whatever_is_allowed() -> None:
     arms = {"upside-down": {"max_res": 8}}  # below base_res
-    with pytest.raises(InvalidSpec, match=r"arms\.upside-down: can't be built: .*base_res"):
+    with pytest.raises(InvalidSpec, match=r"arms\.upside-down: breaks impossible: .*base_res") as caught:
         refuse_errors(plan(arms=arms, allow=["impossible"]))
+    assert "allow:" not in str(caught.value)
+    assert not check_plan(plan(arms=arms, allow=["impossible"])).ok
 
 
 def test_check_looks_at_every_arm() -> None:

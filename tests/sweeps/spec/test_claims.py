@@ -27,7 +27,7 @@ def test_every_arm_is_a_legal_configuration_that_differs(arm: str, base: str) ->
 
 def test_at_the_defaults_arms_have_the_guides_numbers() -> None:
     fixed = load_preset("f3rm_default").resolved
-    for arm, values in ARMS.items():
+    for values in ARMS.values():
         assert at_base(values, fixed) == dict(values)
     quick = at_base(change_of("preset-quick"), fixed)
     assert (quick["max_res"], quick["num_nerf_samples_per_ray"], quick["max_num_iterations"]) == (1024, 32, 15000)
