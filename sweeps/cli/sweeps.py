@@ -64,7 +64,7 @@ def submit(
     from sweeps.spec.sweep import read_spec
 
     settings = Settings.from_environment()
-    body = read_spec(spec).model_dump(mode="json")
+    body = read_spec(spec).model_dump(mode="json", exclude_unset=True)
     _anchor(body, settings)
     client = Client.find(settings, server)
     key = idempotency_key or str(uuid4())
@@ -236,12 +236,12 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
         absolute = os.path.realpath(os.path.expanduser(path))
         return absolute if is_there(absolute) else path
 
-    if settings.scene_root is None:
+    if settings.scene_root is None and "scene" in body:
         body["scene"] = anchored(body["scene"], os.path.isdir)
-    if body["base"].endswith((".yaml", ".yml", ".json")):
+    if body.get("base", "").endswith((".yaml", ".yml", ".json")):
         body["base"] = anchored(body["base"], os.path.isfile)
     for name in ("clip_pretrained", "dino_pretrained"):
-        weights = body["parameters"].get(name, "")
+        weights = body.get("parameters", {}).get(name, "")
         if names_weight_file(weights):
             body["parameters"][name] = anchored(weights, os.path.isfile)
 
