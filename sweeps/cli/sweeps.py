@@ -129,13 +129,21 @@ def show(sweep: SweepWords, as_json: Json = False) -> None:
 
     Example: f3rm-sweeps show tabletop-tradeoff
     """
-    with open_store() as store:
+    settings = Settings.from_environment()
+    with open_store(settings) as store:
         record = store.find_sweep(sweep)
         trials, rungs = store.all_trials(record.id), store.rungs(record.id)
+    disk_bytes = settings.sweep_bytes(record.id)
     if as_json:
-        print_json({**sweep_view(record, spec=True), "trials": [_with_rungs(trial, rungs) for trial in trials]})
+        print_json(
+            {
+                **sweep_view(record, spec=True),
+                "disk_bytes": disk_bytes,
+                "trials": [_with_rungs(trial, rungs) for trial in trials],
+            }
+        )
         return
-    _print_sweep(record)
+    _print_sweep(record, disk_bytes)
     _print_trials(record, trials, {rung.trial: rung for rung in rungs})
 
 
@@ -246,7 +254,7 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
             body["parameters"][name] = anchored(weights, os.path.isfile)
 
 
-def _print_sweep(sweep: SweepRecord) -> None:
+def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
     spec = sweep.spec
     counts = ", ".join(f"{count} {styled_state(state)}" for state, count in sweep.counts.items()) or "none yet"
     out = console()
@@ -254,6 +262,7 @@ def _print_sweep(sweep: SweepRecord) -> None:
     out.print(f"  scene       {spec['scene']}, base {spec['base']}")
     out.print(f"  objectives  {', '.join(spec['objectives'])}")
     out.print(f"  trials      {sweep.trials_planned} planned: {counts}")
+    out.print(f"  disk        {disk_bytes / 1e6:.0f} MB here, checkpoints included")
     out.print(f"  time        created {ago(sweep.created_at)}, driven for {duration(sweep.driver_seconds)}")
     if sweep.cancel_requested and sweep.state not in FINISHED_SWEEP:
         out.print("  cancelling  its driver stops the running trials")

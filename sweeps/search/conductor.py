@@ -147,7 +147,8 @@ class Conductor:
 
     def _new_trial(self, start: Start) -> int:
         number = len(self.history)
-        given = start.parameters if start.parameters is not None else self._next_first()
+        first = None if start.to_end else self._next_first()
+        given = start.parameters if first is None else first
         row, sampled, refusal = self._first_allowed(number) if given is None else self._as_given(number, given)
         configuration = self._plan.configuration(sampled, number)
         total_steps = int(configuration["max_num_iterations"])  # an ablation's arm may have its own
