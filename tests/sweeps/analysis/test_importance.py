@@ -108,7 +108,7 @@ def test_equal_results_and_values_have_no_importance() -> None:
 def test_many_trials_are_thinned_out() -> None:
     found = of(MOST_TRIALS + 500)
     assert found.trials == MOST_TRIALS
-    assert found.note.startswith("PED-ANOVA over 1000 of 1500 completed trials")
+    assert found.note.startswith("PED-ANOVA over 500 of 1000 completed trials")
     assert found.shares["psnr"][0].parameter == "colour"
 
 
