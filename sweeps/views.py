@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from f3rm_core import METRICS, Parameter
-from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
     from sweeps.analysis.repeats import Repeats
@@ -66,6 +66,11 @@ def trial_view(trial: TrialRecord) -> dict[str, Any]:
         "finished_at": trial.finished_at,
         "pictures": dict(trial.pictures),
     }
+
+
+def rung_view(rung: RungRecord) -> dict[str, Any]:
+    """What a trial measured at a rung, and what was decided there."""
+    return {name: value for name, value in asdict(rung).items() if name != "trial"}
 
 
 def parameter_view(parameter: Parameter) -> dict[str, Any]:

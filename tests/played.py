@@ -59,7 +59,7 @@ def play(
             total_steps=100,
         )
         token = driven.start_attempt(number).token
-        attempts.report(token, step=50, total_steps=100, loss=0.25, metrics={})
+        attempts.report(token, step=50, loss=0.25, metrics={})
         if number in RESULTS:
             attempts.finish(token, _completed(settings, sweep.id, number))
         else:

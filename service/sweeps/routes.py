@@ -128,7 +128,8 @@ def list_trials(
 def show_trial(sweep_id: SweepId, number: TrialNumber, store: Store) -> Trial:
     """A trial with its whole configuration, its attempts and all that it reported."""
     trial = store.get_trial(sweep_id, number)
-    return trial_detail(trial, store.attempts(sweep_id, number), store.reports(sweep_id, number))
+    attempts, rungs = store.attempts(sweep_id, number), store.rungs(sweep_id, number)
+    return trial_detail(trial, attempts, rungs, store.reports(sweep_id, number))
 
 
 @router.get(

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.links import picture_url, sweep_url
-from sweeps.store.records import AttemptRecord, ReportRecord, SweepRecord, TrialRecord
-from sweeps.store.states import AttemptOutcome, SweepState, TrialState
-from sweeps.views import sweep_view, trial_view
+from sweeps.store.records import AttemptRecord, ReportRecord, RungRecord, SweepRecord, TrialRecord
+from sweeps.store.states import AttemptOutcome, RungDecision, SweepState, TrialState
+from sweeps.views import rung_view, sweep_view, trial_view
 
 
 class Objective(BaseModel):
@@ -112,12 +112,26 @@ class Report(BaseModel):
     at: datetime
 
 
+class Rung(BaseModel):
+    """What a trial measured at a rung, and what was decided there."""
+
+    step: int
+    attempt: int
+    metrics: dict[str, float]
+    seconds: float = Field(description="Training time since the trial's first step, s.")
+    at: datetime
+    decision: RungDecision
+    reason: str | None = Field(description="Why, such as: rank 7 of 9 at step 3000.")
+    decided_at: datetime | None
+
+
 class Trial(TrialSummary):
     """A trial with everything that repeats it and all that it reported."""
 
     configuration: dict[str, Any] = Field(description="Every parameter, seed included.")
     failure_detail: str | None = Field(description="A traceback, where there is one.")
     attempt_history: list[Attempt]
+    rungs: list[Rung]
     reports: list[Report]
 
 
@@ -149,13 +163,16 @@ def trial_summary(record: TrialRecord) -> TrialSummary:
     return TrialSummary(**_with_addresses(record))
 
 
-def trial_detail(record: TrialRecord, attempts: list[AttemptRecord], reports: list[ReportRecord]) -> Trial:
+def trial_detail(
+    record: TrialRecord, attempts: list[AttemptRecord], rungs: list[RungRecord], reports: list[ReportRecord]
+) -> Trial:
     """A trial of the store as the service shows it alone."""
     return Trial(
         **_with_addresses(record),
         configuration=dict(record.configuration),
         failure_detail=record.failure_detail,
         attempt_history=[Attempt.model_validate(attempt) for attempt in attempts],
+        rungs=[Rung(**rung_view(rung)) for rung in rungs],
         reports=[Report.model_validate(report) for report in reports],
     )
 

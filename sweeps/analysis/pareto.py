@@ -62,6 +62,48 @@ def ranks(
     return np.asarray(moocore.pareto_rank(turned), dtype=np.int64)
 
 
+def order(
+    values: Sequence[Sequence[float]] | NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+    feasible: Sequence[bool],
+) -> list[int]:
+    """Indices of the points, the best first: feasible before infeasible, then by layer of non-dominated sorting, then
+    by what a point adds to the hypervolume of its layer, then as given.
+
+    Each objective is scaled to [0, 1] over all points; the reference lies 0.1 beyond the worst, so that the ends of a
+    layer count but don't always win. One objective gives the plain order.
+
+    Args:
+        values: finite.
+        directions: "maximize" or "minimize" for each objective.
+        feasible: for each point.
+    """
+    turned = costs(np.asarray(values, dtype=np.float64), directions)
+    low, width = turned.min(axis=0), np.ptp(turned, axis=0)
+    scaled = (turned - low) / np.where(width > 0, width, 1.0)
+    ordered: list[int] = []
+    for wanted in (True, False):
+        part = np.flatnonzero(np.asarray(feasible, dtype=bool) == wanted)
+        if len(part) == 0:
+            continue
+        layers = moocore.pareto_rank(scaled[part])
+        for layer in range(int(layers.max()) + 1):
+            inside = part[layers == layer]
+            ordered += [int(inside[i]) for i in np.argsort(-_adds(scaled[inside]), kind="stable")]
+    return ordered
+
+
+def _adds(
+    layer: NDArray[np.float64],  # [points, objectives], costs in [0, 1]
+) -> NDArray[np.float64]:
+    """What each point adds to the hypervolume of points that don't beat each other; equal points share. [points]"""
+    if layer.shape[1] == 1:  # all are equal
+        return np.zeros(len(layer))
+    points, which = np.unique(layer, axis=0, return_inverse=True)
+    adds = moocore.hv_contributions(points, ref=np.full(layer.shape[1], 1.1))
+    return np.asarray(adds, dtype=np.float64)[which.reshape(-1)]
+
+
 def hypervolume(
     values: NDArray[np.float64],  # [points, objectives]
     directions: Sequence[str],

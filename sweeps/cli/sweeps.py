@@ -27,12 +27,12 @@ from sweeps.cli.watching import watch_sweep
 from sweeps.driver_process import driver_log, start_driver
 from sweeps.errors import UnknownSweep
 from sweeps.settings import Settings
-from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
-from sweeps.views import sweep_view, trial_view
+from sweeps.views import rung_view, sweep_view, trial_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sweeps.store.repository import Repository
 
@@ -129,12 +129,12 @@ def show(sweep: SweepWords, as_json: Json = False) -> None:
     """
     with open_store() as store:
         record = store.find_sweep(sweep)
-        trials = store.all_trials(record.id)
+        trials, rungs = store.all_trials(record.id), store.rungs(record.id)
     if as_json:
-        print_json({**sweep_view(record, spec=True), "trials": [trial_view(trial) for trial in trials]})
+        print_json({**sweep_view(record, spec=True), "trials": [_with_rungs(trial, rungs) for trial in trials]})
         return
     _print_sweep(record)
-    _print_trials(record, trials)
+    _print_trials(record, trials, {rung.trial: rung for rung in rungs})
 
 
 def watch(sweep: SweepWords, as_json: Json = False) -> None:
@@ -260,18 +260,31 @@ def _print_sweep(sweep: SweepRecord) -> None:
             out.print(f"  {word:<11} {text}", markup=False)
 
 
-def _print_trials(sweep: SweepRecord, trials: list[TrialRecord]) -> None:
+def _with_rungs(trial: TrialRecord, rungs: list[RungRecord]) -> dict[str, Any]:
+    return {**trial_view(trial), "rungs": [rung_view(rung) for rung in rungs if rung.trial == trial.number]}
+
+
+def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[int, RungRecord]) -> None:
+    """A table of the trials; one that has no result yet shows what it measured at its last rung, dimmed."""
     if not trials:
         return
     objectives = list(sweep.spec["objectives"])
     shown = table(None, ["trial", "state", "steps", *objectives, "seconds", "parameters"], right=["trial", *objectives])
     for trial in trials:
+        rung = last.get(trial.number)
         state = styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else "")
+        if rung is not None and rung.reason and trial.state in ("paused", "pruned"):
+            state += f" [dim]{rung.reason}[/]"
+        measured = rung.metrics if rung is not None and not trial.metrics else trial.metrics
+        style = "" if trial.metrics else "dim"
         shown.add_row(
             str(trial.number),
             state,
             f"{trial.step}/{trial.total_steps}",
-            *[number(trial.metrics.get(name)) for name in objectives],
+            *[
+                f"[{style}]{number(measured.get(name))}[/]" if style else number(measured.get(name))
+                for name in objectives
+            ],
             number(trial.seconds),
             assignments(trial.parameters),
         )

@@ -154,6 +154,9 @@ def headline(sweep: SweepRecord, trials: list[TrialRecord]) -> str:
     ended = sum(trial.state in FINISHED_TRIAL for trial in trials)
     failed = sum(trial.state == "failed" for trial in trials)
     words = [styled_state(sweep.state), f"{ended}/{sweep.trials_planned} trials"]
+    waiting = sum(trial.state == "paused" for trial in trials)
+    if waiting:
+        words.append(f"{waiting} waiting at a rung")
     if failed:
         words.append(f"[red]{failed} failed[/]")
     if sweep.started_at is not None:
@@ -172,6 +175,8 @@ def _trial_line(sweep: SweepRecord, trial: TrialRecord) -> str:
     if trial.failure_reason:
         words.append(plain(f"({trial.failure_reason}: {trial.failure_message})"))
     words += [f"{name}={number(trial.metrics[name])}" for name in sweep.spec["objectives"] if name in trial.metrics]
+    if trial.state == "pruned":
+        words.append(f"at step {trial.step} of {trial.total_steps}")
     if trial.seconds is not None:
         words.append(f"in {duration(trial.seconds)}")
     return f"{' '.join(words)}   {assignments(trial.parameters)}"

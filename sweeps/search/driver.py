@@ -14,11 +14,13 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from f3rm_core import F3RMError, UsageError
 from sweeps.errors import LeaseLost, StoreUnavailable
+from sweeps.search.history import Goal
 from sweeps.search.ray_environment import end_leftovers, set_environment
+from sweeps.search.stopping import Spent
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
@@ -26,6 +28,11 @@ from sweeps.store.database import Database
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import kill_if_alive, this_process
 from sweeps.store.records import Process, TrialRecord
+from sweeps.store.states import FINISHED_TRIAL
+
+if TYPE_CHECKING:  # Optuna takes a second to import
+    from sweeps.search.conductor import Conductor
+    from sweeps.search.study import Study
 
 log = logging.getLogger("sweeps.driver")
 
@@ -74,7 +81,8 @@ class _Drive:
         self.trainer = trainer
         self.cancelled = False
         self.interrupted = False
-        self.hours: float | None = None
+        self.conductor: Conductor | None = None
+        self.gpus_per_trial = 0.0
         self._driven_before = held.sweep().driver_seconds
         self._start = time.monotonic()
         self._over = threading.Event()
@@ -140,17 +148,13 @@ class _Drive:
     def _stopping(self) -> bool:
         return self.cancelled or self.interrupted
 
-    def _may_start(self) -> bool:
-        return not self._stopping() and not self._out_of_time()
-
-    def _out_of_time(self) -> bool:
+    def _spent(self) -> Spent:
         driven = self._driven_before + time.monotonic() - self._start
-        return self.hours is not None and driven > self.hours * 3600
+        return Spent(driven, self.gpus_per_trial * self.held.attempt_seconds() if self.gpus_per_trial else 0.0)
 
     def _drive(self) -> None:
         sweep = self.held.sweep()
         spec = SweepSpec.model_validate(sweep.spec)
-        self.hours = spec.budget.hours
         plan = check_spec(spec, scene_root=self.settings.scene_root)
         log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
 
@@ -162,9 +166,10 @@ class _Drive:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = Study(open_storage(self.settings.store_url), sweep, plan, self.settings.artifacts_dir)
-        for number, row in study.reconcile(self.held.trials(), self.folder).items():
+        for number, row in study.reconcile(self.held.trials(), self.held.rungs(), self.folder).items():
             self.held.set_optuna_trial(number, row)
-        if self._stopping() or not self._is_work_left(spec):
+        self.conductor = conductor = self._conductor(study, plan)
+        if self._stopping() or not conductor.is_work_left():
             return
         with ray_cluster(self.settings, spec.resources, trials=spec.budget.trials, sweep_folder=self.folder) as slots:
             from sweeps.search.tuning import prepare, tune
@@ -173,24 +178,38 @@ class _Drive:
             prepare(self._first_job(plan), self.trainer, slots, self._stopping)
             if self._stopping():
                 return
+            self.gpus_per_trial = slots.gpus
             log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
             tune(
-                self.held,
-                study,
-                plan,
+                conductor,
                 slots,
+                name=f"{self.held.sweep_id}_{self.held.holder[:8]}",
                 sweep_folder=self.folder,
                 trainer=self.trainer,
-                may_start=self._may_start,
                 is_stopping=self._stopping,
-                on_end=lambda trial: self._after_trial(trial, study, plan),
                 on_cancelled=self._on_cancelled,
             )
         self._plot(study, plan)
 
-    def _is_work_left(self, spec: SweepSpec) -> bool:
-        trials = self.held.trials()
-        return len(trials) < spec.budget.trials or any(trial.state == "queued" for trial in trials)
+    def _conductor(self, study: Study, plan: Plan) -> Conductor:
+        from sweeps.search.conductor import Conductor
+        from sweeps.search.earlier import earlier_trials
+        from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
+
+        goal = Goal.of(plan)
+        return Conductor(
+            self.held,
+            study,
+            plan,
+            strategy_of(plan.spec, goal),
+            sampler=sampler_of(plan.spec, goal),
+            earlier=earlier_trials(self.held.database, plan),
+            rules=stop_rules_of(plan.spec),
+            spent=self._spent,
+            is_stopping=self._stopping,
+            sweep_folder=self.folder,
+            on_end=lambda trial: self._after_trial(trial, study, plan),
+        )
 
     def _first_job(self, plan: Plan) -> TrialJob:
         """What stands for all trials while their common ground is prepared."""
@@ -210,7 +229,7 @@ class _Drive:
     def _after_trial(self, trial: TrialRecord, study: Any, plan: Plan) -> None:
         trials = self.held.trials()
         self._drop_checkpoints(trials, plan)
-        ended = sum(other.state in ("completed", "failed") for other in trials)
+        ended = sum(other.state in FINISHED_TRIAL for other in trials)
         if ended % PLOT_EVERY == 0:
             self._plot(study, plan)
 
@@ -223,7 +242,7 @@ class _Drive:
         for trial in trials:
             if trial.state == "completed" and trial.checkpoint and trial.number not in front:
                 self.held.drop_checkpoint(trial.number)
-            if trial.state in ("completed", "failed") and trial.number not in front:
+            if trial.state in ("completed", "pruned", "failed") and trial.number not in front:
                 shutil.rmtree(self.settings.trial_dir(trial.sweep_id, trial.number) / "checkpoints", ignore_errors=True)
 
     def _plot(self, study: Any, plan: Plan) -> None:
@@ -250,12 +269,14 @@ class _Drive:
         trials = self.held.trials()
         states = Counter(trial.state for trial in trials)
         reason = f"all {len(trials)} trials ended"
-        if states["queued"] or len(trials) < self.held.sweep().trials_planned:
-            if not self._out_of_time():
+        if self.conductor is not None and self.conductor.is_work_left():
+            if self.conductor.stop is None:
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))
-            reason = f"its budget of {self.hours:g} hours is spent, after {len(trials)} trials"
+            reason = self.conductor.stop.sentence
         if not states["completed"]:
             return self._fail(_nothing_completed(trials), reason)
+        if self.conductor is not None:
+            self.conductor.stop_waiting()
         failed = f", {states['failed']} failed" if states["failed"] else ""
         self.held.finish("completed", stop_reason=reason)
         log.info("completed: %s; %d completed%s", reason, states["completed"], failed)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from f3rm_core import Metric
-from sweeps.spec.objectives import is_feasible
+from sweeps.spec.objectives import excess, is_feasible
 from sweeps.spec.space import Dimension
+from sweeps.spec.sweep import Plan
+from sweeps.store.records import RungRecord, TrialRecord
 
 OPEN = frozenset(("queued", "running", "paused"))
 """States of a trial whose last word is not spoken."""
@@ -82,9 +84,28 @@ class Goal:
     trials: int = 20
     seed: int = 0
 
+    @classmethod
+    def of(cls, plan: Plan) -> Goal:
+        """What a checked sweep is after."""
+        spec = plan.spec
+        return cls(
+            objectives=plan.objectives,
+            space=spec.space,
+            fixed=plan.fixed,
+            rungs=plan.rungs,
+            eta=spec.fidelity.eta,
+            constraints=spec.constraints,
+            trials=spec.budget.trials,
+            seed=spec.search.seed,
+        )
+
     def is_feasible(self, metrics: Mapping[str, float]) -> bool:
         """Whether what was measured keeps every constraint; a metric that is absent breaks its own."""
         return is_feasible(self.constraints, metrics)
+
+    def excess(self, name: str, metrics: Mapping[str, float]) -> float:
+        """How far a result lies beyond a metric's limit: see sweeps.spec.objectives.excess."""
+        return excess(name, self.constraints[name], metrics)
 
 
 @dataclass(frozen=True)
@@ -94,10 +115,12 @@ class Start:
     Args:
         parameters: values of the space's active dimensions; None: ask the sweep's Optuna sampler.
         reason: why, one line.
+        to_end: train without waiting at rungs.
     """
 
     parameters: Mapping[str, Any] | None
     reason: str
+    to_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,3 +146,20 @@ class Strategy(Protocol):
             history: every trial so far, by number; those that run or are queued take no part in rankings, but count
                 as chosen.
         """
+
+
+def recall(trial: TrialRecord, rungs: Sequence[RungRecord]) -> TrialHistory:
+    """A trial of the store as a search sees it.
+
+    Args:
+        trial: the trial.
+        rungs: its own, by step.
+    """
+    return TrialHistory(
+        number=trial.number,
+        parameters=trial.parameters,
+        state=trial.state,
+        rungs=tuple(RungResult(rung.step, rung.metrics, rung.seconds) for rung in rungs),
+        running_to=trial.target_step if trial.state in ("queued", "running") else None,
+        failure_reason=trial.failure_reason,
+    )

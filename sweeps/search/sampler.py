@@ -11,38 +11,65 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from sweeps.search.history import Goal
 from sweeps.spec.space import CategoricalDimension, Dimension, FloatDimension, IntDimension, is_active, ordered
-from sweeps.spec.sweep import Search
+from sweeps.spec.sweep import Sampler
 
 STARTUP_TRIALS = 10
-"""Random trials before TPE has a model, at most; a small sweep gives a third of its trials to them."""
+"""Random trials before a sampler has a model, at most; a small sweep gives a third of its trials to them."""
+
+LEARNING = frozenset(("tpe", "gp", "nsga2"))
+"""Samplers that learn from results."""
+
+_GP_DIMENSIONS = 20
+_GP_TRIALS = 400
 
 
-def make_sampler(search: Search, *, number: int, planned: int, conditional: bool) -> optuna.samplers.BaseSampler:
+def choose_sampler(goal: Goal) -> tuple[Sampler, str]:
+    """What `auto` takes, and why, one line."""
+    conditional = sorted(name for name, dimension in goal.space.items() if dimension.when)
+    if conditional:
+        return "tpe", f"{conditional[0]} is conditional, and of the model-based samplers TPE alone keeps conditions"
+    if len(goal.space) > _GP_DIMENSIONS:
+        return "tpe", f"{len(goal.space)} parameters vary: too many for a Gaussian process"
+    if goal.trials > _GP_TRIALS:
+        return "tpe", f"{goal.trials} trials: a Gaussian process slows down with the cube of their number"
+    return "gp", "a Gaussian process needs the fewest trials where they are dear"
+
+
+def make_sampler(name: Sampler, goal: Goal, number: int, *, attempt: int = 0) -> optuna.samplers.BaseSampler:
     """The sampler that proposes trial `number`.
 
     Built anew for each trial from the sweep's seed and the trial's number: a restarted driver then proposes what the
     first would have, and never repeats the random trials of the beginning.
 
     Args:
-        search: the sweep's choice.
+        name: which; not `auto`.
+        goal: of the sweep.
         number: the trial to propose.
-        planned: trials of the sweep.
-        conditional: whether the space has conditions.
+        attempt: proposals for it that were turned down.
     """
-    digest = hashlib.sha256(f"sampler:{search.seed}:{number}".encode()).digest()
+    digest = hashlib.sha256(f"sampler:{goal.seed}:{number}:{attempt}".encode()).digest()
     seed = int.from_bytes(digest[:4], "big")
-    if search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+    startup = min(STARTUP_TRIALS, max(4, goal.trials // 3))
+    samplers = optuna.samplers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            multivariate=True,
-            group=conditional,
-            n_startup_trials=min(STARTUP_TRIALS, max(4, planned // 3)),
-            seed=seed,
-            constant_liar=True,  # trials that run in parallel count, so that they are not proposed twice
-        )
+        if name == "tpe":
+            conditional = any(dimension.when for dimension in goal.space.values())
+            # Trials that run in parallel count, so that they are not proposed twice.
+            return samplers.TPESampler(
+                multivariate=True, group=conditional, n_startup_trials=startup, seed=seed, constant_liar=True
+            )
+        if name == "gp":
+            return samplers.GPSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
+        if name == "nsga2":
+            return samplers.NSGAIISampler(population_size=min(50, max(4, goal.trials // 5)), seed=seed)
+        if name == "qmc":  # one sequence for the sweep: its seed, and the study counts the points taken
+            return samplers.QMCSampler(
+                scramble=True, seed=goal.seed, warn_asynchronous_seeding=False, warn_independent_sampling=False
+            )
+        return samplers.RandomSampler(seed=seed)
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, Dimension], fixed: Mapping[str, Any]) -> dict[str, Any]:

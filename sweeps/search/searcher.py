@@ -1,4 +1,4 @@
-"""Our Searcher: what Ray Tune runs next. A trial's row is written before its launch; its end is read from the store."""
+"""Our Searcher: how Ray Tune asks the conductor what runs next, and tells it how that ended."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from ray import cloudpickle
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
-from sweeps.search.study import Study
-from sweeps.search.trial import TrialJob
-from sweeps.spec.check import launch_error
-from sweeps.spec.sweep import Plan
-from sweeps.store.driving import DrivenSweep
-from sweeps.store.records import Failed, TrialRecord
+from sweeps.search.conductor import Conductor
+from sweeps.store.records import Failed
 
 log = logging.getLogger("sweeps.driver")
 
@@ -33,59 +29,35 @@ class _NotSaved:
 
 
 class SweepSearcher(_NotSaved, Searcher):
-    """Hands out trials that are queued and then new ones, never more at once than fit.
+    """Ray Tune's view of the conductor: jobs by Ray Tune's ids, never more at once than fit.
 
     Args:
-        held: the sweep, under this driver's lease.
-        study: Optuna's study of it, reconciled.
-        plan: what its trials have in common.
-        concurrent: trials that may run at once. Ray Tune would ask ahead, and a sampler asked early knows less.
-        sweep_folder: the sweep's folder.
+        conductor: decides and remembers.
+        concurrent: jobs at once. Ray Tune would ask ahead, and a sampler asked early knows less.
         trainer: name of the trainer, for the workers.
-        may_start: whether new trials may still be started (budget, cancellation).
-        on_end: called with each trial that ended, after the study was told.
         on_cancelled: called when a worker was told of a cancellation; it may know before we do.
     """
 
+    stopping = False
+    """Set once the sweep is being stopped: it closes its attempts all together, and no end is a worker's loss."""
+
     def __init__(
-        self,
-        held: DrivenSweep,
-        study: Study,
-        plan: Plan,
-        *,
-        concurrent: int,
-        sweep_folder: Path,
-        trainer: str,
-        may_start: Callable[[], bool],
-        on_end: Callable[[TrialRecord], None],
-        on_cancelled: Callable[[], None],
+        self, conductor: Conductor, *, concurrent: int, trainer: str, on_cancelled: Callable[[], None]
     ) -> None:
         super().__init__()
-        self._held = held
-        self._study = study
-        self._plan = plan
+        self._conductor = conductor
         self._concurrent = concurrent
-        self._sweep_folder = sweep_folder
         self._trainer = trainer
-        self._may_start = may_start
-        self._on_end = on_end
         self._on_cancelled = on_cancelled
-        trials = held.trials()
-        self._count = len(trials)
-        self._queued = [trial.number for trial in trials if trial.state == "queued"]
         self._running: dict[str, int] = {}  # Ray Tune's id -> our number
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next job; None: not now; FINISHED: never again."""
-        while self._may_start() and len(self._running) < self._concurrent:
-            if self._queued:
-                number = self._queued.pop(0)
-            elif self._count < self._plan.spec.budget.trials:
-                number = self._new_trial()
-            else:
-                break
-            if self._is_launchable(number):
-                return self._launch(trial_id, number)
+        if len(self._running) < self._concurrent:
+            job = self._conductor.next_job()
+            if job is not None:
+                self._running[trial_id] = job.number
+                return {"job": job, "trainer": self._trainer}
         # A running trial may be lost and come back: only an empty house is finished.
         return None if self._running else Searcher.FINISHED
 
@@ -116,77 +88,10 @@ class SweepSearcher(_NotSaved, Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: every start is a fresh one over our tables."""
 
-    def _new_trial(self) -> int:
-        number = self._count
-        optuna_trial, sampled = self._study.ask(number)
-        self._held.add_trial(
-            number,
-            parameters=sampled,
-            configuration=self._plan.configuration(sampled, number),
-            optuna_trial=optuna_trial,
-            total_steps=self._plan.budget_steps,
-        )
-        self._count += 1
-        return number
-
-    def _is_launchable(self, number: int) -> bool:
-        """Whether no rule refuses a trial's values; one that is refused has failed as invalid."""
-        error = launch_error(self._held.trial(number).configuration, self._plan.spec.allow)
-        if error is None:
-            return True
-        trial = self._held.fail_queued_trial(number, Failed("invalid", f"{error.rule}: {error}"))
-        self._note_end(trial)
-        return False
-
-    def _launch(self, trial_id: str, number: int) -> dict[str, Any]:
-        trial = self._held.trial(number)
-        attempt = self._held.start_attempt(number)
-        self._running[trial_id] = number
-        spec, scene = self._plan.spec, self._plan.scene
-        job = TrialJob(
-            sweep_id=self._held.sweep_id,
-            number=number,
-            token=attempt.token,
-            configuration=trial.configuration,
-            scene=scene.location if scene.location.startswith("embedded:") else str(scene.folder),
-            objectives=tuple(objective.name for objective in self._plan.objectives),
-            steps=self._plan.budget_steps,
-            threads=spec.resources.cpus_per_trial,
-            sweep_folder=self._sweep_folder,
-            trial_hours=spec.budget.trial_hours,
-        )
-        chosen = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
-        log.info("trial %d, attempt %d: started with %s", number, attempt.number, chosen)
-        return {"job": job, "trainer": self._trainer}
-
     def _ended(self, trial_id: str, message: str, failure: Failed | None) -> None:
         number = self._running.pop(trial_id, None)
-        if number is None or not self._may_finish():
-            return
-        trial = self._held.close_attempt(number, message=message, failure=failure)
-        if trial.state == "queued":
-            log.warning("trial %d: lost (%s); it is queued again", number, message)
-            self._queued.append(number)
-        else:
-            self._note_end(trial)
-
-    def _may_finish(self) -> bool:
-        """A sweep that is being stopped closes its attempts all together."""
-        return not self.stopping
-
-    stopping = False
-    """Set once the sweep is being stopped: ends are then the stopping's, not the worker's loss."""
-
-    def _note_end(self, trial: TrialRecord) -> None:
-        if trial.state == "completed":
-            values = ", ".join(
-                f"{objective.name} {trial.metrics[objective.name]:.4g}" for objective in self._plan.objectives
-            )
-            log.info("trial %d: completed with %s in %.1f s", trial.number, values, trial.seconds or 0.0)
-        else:
-            log.warning("trial %d: %s (%s: %s)", trial.number, trial.state, trial.failure_reason, trial.failure_message)
-        self._study.tell(trial, self._sweep_folder)
-        self._on_end(trial)
+        if number is not None and not self.stopping:
+            self._conductor.ended(number, message, failure)
 
 
 class ActorErrors(_NotSaved, Callback):
@@ -220,7 +125,3 @@ class StopWhen(_NotSaved, Stopper):
     def stop_all(self) -> bool:
         """Whether to stop now."""
         return self._condition()
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -24,6 +24,19 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a sweep has cost.
+
+    Args:
+        driven_seconds: time that drivers have held it.
+        gpu_seconds: GPUs times seconds of all trials.
+    """
+
+    driven_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Convergence:
     """When further search hardly pays: the last trainings added next to nothing.
 
@@ -72,16 +85,13 @@ class StopRules:
         self._convergence = convergence
         self._progress: _Progress | None = None
 
-    def check(
-        self, history: Sequence[TrialHistory], goal: Goal, driven_seconds: float, gpu_seconds: float
-    ) -> Stop | None:
+    def check(self, history: Sequence[TrialHistory], goal: Goal, spent: Spent) -> Stop | None:
         """The first rule that says stop, of trials, hours, gpu_hours, convergence.
 
         Args:
             history: every trial so far, by number.
             goal: the same in every call.
-            driven_seconds: time that drivers have held the sweep.
-            gpu_seconds: GPUs times seconds of all trials.
+            spent: what the sweep has cost.
         """
         if self._progress is None:
             self._progress = _Progress(goal)
@@ -89,9 +99,9 @@ class StopRules:
         progress.see(history)
         if self._trials is not None and progress.ended >= self._trials:
             return Stop("trials", f"trials: all {progress.ended} trials have ended")
-        if self._hours is not None and driven_seconds >= self._hours * 3600:
+        if self._hours is not None and spent.driven_seconds >= self._hours * 3600:
             return Stop("hours", f"hours: its budget of {self._hours:g} hours is spent, after {len(history)} trials")
-        if self._gpu_hours is not None and gpu_seconds >= self._gpu_hours * 3600:
+        if self._gpu_hours is not None and spent.gpu_seconds >= self._gpu_hours * 3600:
             return Stop(
                 "gpu_hours",
                 f"gpu_hours: its budget of {self._gpu_hours:g} GPU-hours is spent, after {len(history)} trials",

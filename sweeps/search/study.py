@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,18 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.errors import StoreUnavailable
+from sweeps.search.history import Goal, TrialHistory
+from sweeps.search.learning import constraint_values, is_learned_from, learning
 from sweeps.search.sampler import distributions, labels, make_sampler, suggest
-from sweeps.spec.sweep import Plan
+from sweeps.spec.space import is_active, ordered
+from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.database import BUSY_SECONDS, store_url
-from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 
 NUMBER = "f3rm_trial"
 """User attribute of a study's trial: the number in our tables. Optuna's own differs where one was tried again."""
 
 _OPENING_TRIES = 6
-
-_LEARNED_FROM = frozenset(("oom", "diverged"))
-"""Failures that say something about the configuration. Told as PRUNED, which TPE counts as bad; it never sees FAIL."""
 
 
 def study_name(sweep: SweepRecord) -> str:
@@ -74,6 +74,7 @@ class Study:
     def __init__(self, storage: RDBStorage, sweep: SweepRecord, plan: Plan, artifacts_dir: Path) -> None:
         artifacts_dir.mkdir(parents=True, exist_ok=True)
         self._plan = plan
+        self._goal = Goal.of(plan)
         self._artifacts = FileSystemArtifactStore(str(artifacts_dir))
         self.storage = storage
         self.study = optuna.create_study(
@@ -89,34 +90,67 @@ class Study:
         self.study.set_user_attr("sweep", sweep.id)
         self.study.set_user_attr("scene", plan.spec.scene)
 
-    def ask(self, number: int) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, number: int, sampler: Sampler, history: Sequence[TrialHistory], *, attempt: int = 0
+    ) -> tuple[int, dict[str, Any]]:
         """Propose the configuration of a new trial.
 
         Args:
             number: the trial's number in our tables.
+            sampler: which of Optuna's; not `auto`.
+            history: every trial so far, and proposals that were turned down.
+            attempt: how many were turned down for this trial.
 
         Returns:
             Number of the row in the study, and the values chosen.
         """
-        spec = self._plan.spec
-        conditional = any(dimension.when for dimension in spec.space.values())
-        self.study.sampler = make_sampler(
-            spec.search, number=number, planned=spec.budget.trials, conditional=conditional
-        )
+        made = make_sampler(sampler, self._goal, number, attempt=attempt)
+        self.study.sampler = learning(made, sampler, self._goal, history)
         left_over = self._left_over(number)
         # Where a driver died between asking and writing its own row, its proposal is still the next one.
         trial = self.study.ask() if left_over is None else optuna.Trial(self.study, left_over)
-        sampled = suggest(trial, spec.space, self._plan.fixed)
+        sampled = suggest(trial, self._goal.space, self._plan.fixed)
         trial.set_user_attr(NUMBER, number)
         return trial.number, sampled
 
-    def tell(self, trial: TrialRecord, sweep_folder: Path) -> None:
+    def put(self, number: int, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Enter a new trial whose values were not chosen by Optuna.
+
+        Args:
+            number: the trial's number in our tables.
+            given: parameter -> value; those that the space does not vary, or not there, are left out.
+
+        Returns:
+            Number of the row in the study, and the values taken.
+        """
+        space, taken = self._goal.space, dict[str, Any]()
+        for name in ordered(space):
+            if name in given and is_active(space[name], {**self._plan.fixed, **taken}):
+                taken[name] = given[name]
+        return self._enter(number, taken), taken
+
+    def turn_down(self, optuna_trial: int, reason: str, *, out_of_memory: bool) -> None:
+        """End a proposal that does not become a trial: no worker would have been given it.
+
+        Args:
+            optuna_trial: its row.
+            reason: why, one line.
+            out_of_memory: whether it was predicted to take too much.
+        """
+        trial = self._open(self._id_of(optuna_trial))
+        for name, value in constraint_values(self._goal, {}, out_of_memory=out_of_memory).items():
+            trial.set_constraint(name, value)
+        trial.set_user_attr("turned_down", reason)
+        self.study.tell(optuna_trial, state=TrialState.PRUNED)
+
+    def tell(self, trial: TrialRecord, rungs: Sequence[RungRecord], sweep_folder: Path) -> None:
         """Tell the study how a trial of ours ended. Once told, nothing happens.
 
         Attributes and pictures are set first: Optuna refuses them on a finished trial.
 
         Args:
             trial: a finished trial.
+            rungs: what it measured, by step.
             sweep_folder: folder that its pictures' paths start from.
         """
         if trial.optuna_trial is None:
@@ -124,19 +158,28 @@ class Study:
         trial_id = self._id_of(trial.optuna_trial)
         if self.storage.get_trial(trial_id).state.is_finished():
             return
-        for name, value in _attributes(trial).items():
-            self.storage.set_trial_user_attr(trial_id, name, value)
+        row = self._open(trial_id)
+        for name, value in {**_attributes(trial), **_at_rungs(rungs)}.items():
+            row.set_user_attr(name, value)
+        measured = rungs[-1].metrics if rungs else trial.metrics
+        out_of_memory = trial.failure_reason == "oom"
+        if measured or out_of_memory:
+            for name, value in constraint_values(self._goal, measured, out_of_memory=out_of_memory).items():
+                row.set_constraint(name, value)
         pictures = self._upload(trial_id, trial, sweep_folder)
-        self._note(trial_id, _note(trial, pictures))
+        self._note(row, _note(trial, rungs, pictures))
         if trial.state == "completed":
             values = [trial.metrics[objective.name] for objective in self._plan.objectives]
             self.study.tell(trial.optuna_trial, values)
-        elif trial.failure_reason in _LEARNED_FROM:
+        elif trial.state == "pruned" or is_learned_from(trial.failure_reason):
+            # Samplers count a pruned trial as bad; a failed one they never see, and propose it again.
             self.study.tell(trial.optuna_trial, state=TrialState.PRUNED)
         else:
             self.study.tell(trial.optuna_trial, state=TrialState.FAIL)
 
-    def reconcile(self, trials: Sequence[TrialRecord], sweep_folder: Path) -> dict[int, int]:
+    def reconcile(
+        self, trials: Sequence[TrialRecord], rungs: Sequence[RungRecord], sweep_folder: Path
+    ) -> dict[int, int]:
         """Bring the study in step with our tables, after any crash of anything.
 
         A trial of ours that the study lacks is added; one that ended is told; a row of the study that ended while ours
@@ -145,6 +188,7 @@ class Study:
 
         Args:
             trials: all trials of the sweep.
+            rungs: what they measured at rungs.
             sweep_folder: folder that pictures' paths start from.
 
         Returns:
@@ -159,10 +203,11 @@ class Study:
             told = is_ours and row is not None and row.state.is_finished()
             optuna_trial = trial.optuna_trial
             if not is_ours or (told and not (ended and _agrees(row, trial))):
-                optuna_trial = self._add(trial)
+                optuna_trial = self._enter(trial.number, trial.parameters)
                 changed[trial.number] = optuna_trial
             if ended:
-                self.tell(replace(trial, optuna_trial=optuna_trial), sweep_folder)
+                own = [rung for rung in rungs if rung.trial == trial.number]
+                self.tell(replace(trial, optuna_trial=optuna_trial), own, sweep_folder)
         ours = {changed.get(trial.number, trial.optuna_trial) for trial in trials}
         strays = [row for row in self.study.get_trials(deepcopy=False) if row.number not in ours]
         open_strays = [row for row in strays if not row.state.is_finished()]
@@ -191,12 +236,17 @@ class Study:
     def _id_of(self, optuna_trial: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, optuna_trial)
 
-    def _add(self, trial: TrialRecord) -> int:
+    def _open(self, trial_id: int) -> optuna.Trial:
+        # A Trial object proposes as soon as it is made; a random proposal costs nothing, and nothing reads it.
+        self.study.sampler = optuna.samplers.RandomSampler(seed=0)
+        return optuna.Trial(self.study, trial_id)
+
+    def _enter(self, number: int, parameters: Mapping[str, Any]) -> int:
         row = optuna.trial.create_trial(
             state=TrialState.RUNNING,
-            params=labels(self._plan.spec.space, trial.parameters),
-            distributions=distributions(self._plan.spec.space, trial.parameters),
-            user_attrs={NUMBER: trial.number},
+            params=labels(self._goal.space, parameters),
+            distributions=distributions(self._goal.space, parameters),
+            user_attrs={NUMBER: number},
         )
         trial_id = self.storage.create_new_trial(self.study._study_id, template_trial=row)
         return self.storage.get_trial_number_from_id(trial_id)
@@ -219,12 +269,10 @@ class Study:
                 addresses.append(f"/artifacts/{self.study._study_id}/{trial_id}/{known[path.name]}")
         return addresses
 
-    def _note(self, trial_id: int, body: str) -> None:
+    def _note(self, row: optuna.Trial, body: str) -> None:
         from optuna_dashboard import save_note
 
-        # A Trial object proposes as soon as it is made; a random proposal costs nothing, and nothing reads it.
-        self.study.sampler = optuna.samplers.RandomSampler(seed=0)
-        save_note(optuna.Trial(self.study, trial_id), body)
+        save_note(row, body)
 
 
 def _attributes(trial: TrialRecord) -> dict[str, Any]:
@@ -238,12 +286,20 @@ def _attributes(trial: TrialRecord) -> dict[str, Any]:
     return shown
 
 
-def _note(trial: TrialRecord, pictures: Sequence[str]) -> str:
+def _at_rungs(rungs: Sequence[RungRecord]) -> dict[str, float]:
+    """What a trial measured below its last step, such as `psnr@300`."""
+    return {f"{name}@{rung.step}": float(value) for rung in rungs for name, value in rung.metrics.items()}
+
+
+def _note(trial: TrialRecord, rungs: Sequence[RungRecord], pictures: Sequence[str]) -> str:
     """Markdown of a trial: its pictures first, then its figures."""
     parts = [f"## Trial {trial.number}: {trial.state}"]
     if trial.failure_reason:
         parts.append(f"**{trial.failure_reason}**: {trial.failure_message}")
     parts += [f"![truth, render, depth, features]({address})" for address in pictures]
+    if len(rungs) > 1 or trial.state == "pruned":
+        lines = [f"| {rung.step} | {rung.decision} | {rung.reason or ''} |" for rung in rungs]
+        parts.append("\n".join(["| step | decision | why |", "|---|---|---|", *lines]))
     if trial.metrics:
         rows = [f"| {name} | {value:.5g} |" for name, value in trial.metrics.items()]
         parts.append("\n".join(["| metric | value |", "|---|---|", *rows]))

@@ -46,6 +46,7 @@ REPORT_SECONDS = 0.5
 
 _FINISH_SECONDS = 120.0  # how long an end is offered to a store that can't be reached
 _DETAIL_CHARACTERS = 20_000
+_MEMORY = "peak_memory_gb"
 _PACKAGES = ("f3rm-sweeps", "torch", "nerfstudio", "numba", "numpy", "open_clip_torch", "ray", "optuna")
 
 
@@ -58,10 +59,12 @@ class TrialJob:
         configuration: every parameter, seed included.
         scene: `embedded:NAME` or the scene's folder.
         objectives: metrics that the result must have.
-        steps: training steps of the full trial.
+        steps: training steps to have done when it reports: its next rung.
         threads: CPU threads.
         sweep_folder: the sweep's folder; the trial's own lies in it under trials/.
         trial_hours: a trial that takes longer fails with `timeout`.
+        hours_before: of them, what earlier attempts have used.
+        peak_memory_gb_before: the most that it took up to the last rung.
     """
 
     sweep_id: str
@@ -74,6 +77,8 @@ class TrialJob:
     threads: int
     sweep_folder: Path
     trial_hours: float | None = None
+    hours_before: float = 0.0
+    peak_memory_gb_before: float = 0.0
 
     @property
     def folder(self) -> Path:
@@ -220,7 +225,8 @@ def _train(job: TrialJob, store: AttemptStore, trainer: Trainer, resume_from: Pa
 
 
 def _reporter(job: TrialJob, store: AttemptStore) -> Callable[[Report], None]:
-    deadline = time.monotonic() + job.trial_hours * 3600 if job.trial_hours is not None else math.inf
+    hours_left = math.inf if job.trial_hours is None else job.trial_hours - job.hours_before
+    deadline = time.monotonic() + hours_left * 3600
     last = -math.inf
 
     def on_report(report: Report) -> None:
@@ -234,9 +240,7 @@ def _reporter(job: TrialJob, store: AttemptStore) -> Callable[[Report], None]:
             return
         last = now
         try:
-            cancelled = store.report(
-                job.token, step=report.step, total_steps=report.total_steps, loss=report.loss, metrics=report.metrics
-            )
+            cancelled = store.report(job.token, step=report.step, loss=report.loss, metrics=report.metrics)
         except StoreUnavailable:
             return  # progress is not worth a training; the end is offered for longer
         if cancelled:
@@ -252,8 +256,11 @@ def _completed(job: TrialJob, result: TrainResult) -> Completed:
     broken = [name for name in job.objectives if not math.isfinite(result.metrics[name])]
     if broken:
         raise _DivergedResult(f"{broken[0]} is {result.metrics[broken[0]]}: the training diverged")
+    metrics = {name: float(value) for name, value in result.metrics.items() if math.isfinite(value)}
+    if _MEMORY in metrics:  # a trial that went on from a rung has had more than one process
+        metrics[_MEMORY] = max(metrics[_MEMORY], job.peak_memory_gb_before)
     return Completed(
-        metrics={name: float(value) for name, value in result.metrics.items() if math.isfinite(value)},
+        metrics=metrics,
         backend=result.backend,
         device=result.device,
         threads=result.threads,

@@ -15,13 +15,10 @@ from ray.tune import CheckpointConfig, FailureConfig, PlacementGroupFactory, Run
 from ray.tune.schedulers import FIFOScheduler
 
 from sweeps.search.cluster import Slots
+from sweeps.search.conductor import Conductor
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
-from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob, load_trainer
 from sweeps.search.worker import TrialWorker
-from sweeps.spec.sweep import Plan
-from sweeps.store.driving import DrivenSweep
-from sweeps.store.records import TrialRecord
 
 
 def prepare(job: TrialJob, trainer: str, slots: Slots, is_stopping: Callable[[], bool]) -> None:
@@ -48,43 +45,27 @@ def _prepare(job: TrialJob, trainer: str) -> None:
 
 
 def tune(
-    held: DrivenSweep,
-    study: Study,
-    plan: Plan,
+    conductor: Conductor,
     slots: Slots,
     *,
+    name: str,
     sweep_folder: Path,
     trainer: str,
-    may_start: Callable[[], bool],
     is_stopping: Callable[[], bool],
-    on_end: Callable[[TrialRecord], None],
     on_cancelled: Callable[[], None],
 ) -> None:
     """Run the sweep's trials until none is left or it is being stopped.
 
     Args:
-        held: the sweep, under this driver's lease.
-        study: its study, reconciled.
-        plan: what its trials have in common.
+        conductor: knows what runs next.
         slots: trials at once, and what each gets.
+        name: of this drive, new with every lease.
         sweep_folder: the sweep's folder; Ray Tune's own files live in tune/ below it and are removed.
         trainer: name of the trainer.
-        may_start: whether trials may still be started.
         is_stopping: whether running trials are to be stopped.
-        on_end: called with each trial that ended.
         on_cancelled: called when a worker was told of a cancellation.
     """
-    searcher = SweepSearcher(
-        held,
-        study,
-        plan,
-        concurrent=slots.concurrent,
-        sweep_folder=sweep_folder,
-        trainer=trainer,
-        may_start=may_start,
-        on_end=on_end,
-        on_cancelled=on_cancelled,
-    )
+    searcher = SweepSearcher(conductor, concurrent=slots.concurrent, trainer=trainer, on_cancelled=on_cancelled)
     # Workers of all slots start together; Ray Tune would start them one after another.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.concurrent)
 
@@ -92,8 +73,8 @@ def tune(
         searcher.stopping = searcher.stopping or is_stopping()
         return searcher.stopping
 
-    # Two Tuners with one trainable name run each other's code: the lease's name makes it unique.
-    worker = type(f"Trial_{held.sweep_id}_{held.holder[:8]}", (TrialWorker,), {})
+    # Two Tuners with one trainable name run each other's code.
+    worker = type(f"Trial_{name}", (TrialWorker,), {})
     resources = PlacementGroupFactory([{"CPU": slots.cpus, "GPU": slots.gpus}])
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = sweep_folder / "tune"
@@ -110,7 +91,7 @@ def tune(
                     trial_dirname_creator=lambda trial: str(trial.trial_id),
                 ),
                 run_config=RunConfig(
-                    name=held.holder[:8],
+                    name=name,
                     storage_path=str(folder),
                     stop=StopWhen(stop_now),
                     callbacks=[ActorErrors(searcher)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from f3rm_core import METRICS, Metric
 from sweeps.errors import Issue
@@ -16,20 +16,19 @@ def objectives_of(names: Sequence[str]) -> tuple[Metric, ...]:
     return tuple(METRICS[name] for name in names)
 
 
-def keeps_constraint(name: str, limit: float, metrics: Mapping[str, float]) -> bool:
-    """Whether a result is within one limit: at most `limit`, or at least, where more of the metric is better.
-
-    A result that lacks the metric is not.
-    """
+def excess(name: str, limit: float, metrics: Mapping[str, float]) -> float:
+    """How far a result lies beyond one limit, as a part of the limit; at most 0 where it keeps it: at most the limit,
+    or at least, where more of the metric is better. A result that lacks the metric lies beyond it by 1."""
     if name not in metrics:
-        return False
+        return 1.0
     more_is_better = name in METRICS and METRICS[name].direction == "maximize"
-    return metrics[name] >= limit if more_is_better else metrics[name] <= limit
+    beyond = limit - metrics[name] if more_is_better else metrics[name] - limit
+    return beyond / max(abs(limit), 1e-12)
 
 
 def is_feasible(constraints: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
     """Whether a result keeps every constraint (metric -> limit)."""
-    return all(keeps_constraint(name, limit, metrics) for name, limit in constraints.items())
+    return all(excess(name, limit, metrics) <= 0 for name, limit in constraints.items())
 
 
 def check_objectives(names: Sequence[str]) -> list[Issue]:
@@ -45,16 +44,31 @@ def check_objectives(names: Sequence[str]) -> list[Issue]:
     return issues
 
 
-def check_available(names: Sequence[str], available: Sequence[str], scene: str) -> list[Issue]:
-    """Objectives that a scene can't give.
+def check_constraints(constraints: Mapping[str, float]) -> list[Issue]:
+    """Everything wrong with limits on metrics that can be seen without the scene."""
+    issues = []
+    for name, limit in constraints.items():
+        if name not in METRICS:
+            issues.append(Issue(f"constraints.{name}", limit, f"no such metric{suggestion(name, METRICS)}"))
+        elif METRICS[name].direction == "minimize" and limit <= 0:
+            issues.append(Issue(f"constraints.{name}", limit, "nothing can be as little; give a limit above 0"))
+    return issues
+
+
+def check_available(
+    names: Iterable[str], available: Sequence[str], scene: str, *, field: str = "objectives"
+) -> list[Issue]:
+    """Metrics that a scene can't give.
 
     Args:
-        names: the objectives.
+        names: the metrics asked for.
+        field: the spec's field that names them: a list or a mapping.
         available: the metrics that the scene can give.
         scene: the scene as the user wrote it.
     """
+    remedy = f"the scene {scene} can't give it; it gives {', '.join(available)}"
     return [
-        Issue(f"objectives.{index}", name, f"the scene {scene} can't give it; it gives {', '.join(available)}")
+        Issue(f"{field}.{index if isinstance(names, Sequence) else name}", name, remedy)
         for index, name in enumerate(names)
         if name not in available
     ]

@@ -79,6 +79,15 @@ def is_active(dimension: _Dimension, values: Mapping[str, Any]) -> bool:
     return True
 
 
+def contains(dimension: Dimension, value: Any) -> bool:
+    """Whether a value is one of a dimension's."""
+    if isinstance(dimension, CategoricalDimension):
+        return any(_same(choice, value) for choice in dimension.choices)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not dimension.low <= value <= dimension.high:
+        return False
+    return dimension.step is None or _divides(dimension.step, value - dimension.low)
+
+
 def _same(left: Any, right: Any) -> bool:
     # 1 == True in Python, but not in a configuration.
     return isinstance(left, bool) == isinstance(right, bool) and left == right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
 from sweeps.errors import InvalidSpec, Issue, UnknownPreset
 from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
-from sweeps.spec.objectives import check_available, check_objectives, objectives_of
+from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
 from sweeps.spec.presets import load_preset, overlay
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
+from sweeps.spec.warm_start import preset_points
 
 MAX_TRIALS = 100_000
+
+
+Sampler = Literal["auto", "tpe", "gp", "nsga2", "random", "qmc"]
 
 
 class _Part(BaseModel):
@@ -26,33 +31,54 @@ class _Part(BaseModel):
 
 
 class WarmStart(_Part):
-    """Where the search may start from (not built yet: must be empty)."""
+    """What the search tries first: each preset's values of the space's parameters, then the winners of earlier sweeps
+    (by id). They are trained anew, as trials of this sweep."""
 
-    presets: list[str] = Field(default_factory=list)
-    sweeps: list[str] = Field(default_factory=list)
+    presets: list[str] = Field(default_factory=list, max_length=64)
+    sweeps: list[str] = Field(default_factory=list, max_length=16)
+
+
+class Repeats(_Part):
+    """Once all trials have ended, the `top` configurations are trained again until each has been trained under `seeds`
+    seeds: whether a winner leads by more than chance can't be seen in one training. top 0: no repeats."""
+
+    top: int = Field(default=0, ge=0, le=100)
+    seeds: int = Field(default=3, ge=2, le=100)
 
 
 class Search(_Part):
-    """How configurations are chosen."""
+    """How configurations are chosen. `auto` takes what suits the sweep and says which."""
 
-    sampler: str = "tpe"
+    sampler: Sampler = "auto"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     warm_start: WarmStart = Field(default_factory=WarmStart)
+    repeats: Repeats = Field(default_factory=Repeats)
 
 
 class Fidelity(_Part):
-    """How long trials train: the last rung is max_num_iterations; no rung: the base's own."""
+    """How long trials train. At each rung, in training steps, a trial reports and waits; the best of `eta` go on. The
+    last rung is max_num_iterations; no rung: the base's own."""
 
-    rungs: list[int] = Field(default_factory=list)
-    eta: int = Field(default=3, ge=2)
+    rungs: list[int] = Field(default_factory=list, max_length=16)
+    eta: int = Field(default=3, ge=2, le=100)
+
+
+class Converged(_Part):
+    """The hypervolume has grown by less than `threshold`, as a part of itself, over the cost of the last `units` full
+    trainings."""
+
+    units: float = Field(default=20.0, gt=0)
+    threshold: float = Field(default=0.01, gt=0, lt=1)
 
 
 class Budget(_Part):
-    """When a sweep ends. At the end of `hours` no trial is started any more; those that run are finished.
-    A trial that trains longer than `trial_hours` fails with reason `timeout`."""
+    """When a sweep ends: by the first of these that holds. Then no trial is started any more; those that run are
+    finished. A trial that trains longer than `trial_hours` fails with reason `timeout`."""
 
     trials: int = Field(default=20, ge=1, le=MAX_TRIALS)
     hours: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0)
+    convergence: Converged | None = None
     trial_hours: float | None = Field(default=None, gt=0)
 
 
@@ -86,20 +112,24 @@ class SweepSpec(_Part):
     @model_validator(mode="after")
     def _check(self) -> SweepSpec:
         issues = [
-            *_check_not_built(self),
             *_check_fixed(self),
             *([] if self.space else [Issue("space", {}, "give at least one parameter to vary")]),
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
+            *check_constraints(self.constraints),
             *_check_rungs(self),
+            *_check_repeats(self),
             *_check_allowed(self),
         ]
         if issues:
             raise InvalidSpec(issues)
         return self
 
-
-SAMPLERS: tuple[Literal["tpe"], Literal["random"]] = ("tpe", "random")
+    @property
+    def trials_planned(self) -> int:
+        """Trials, repeats included."""
+        repeats = self.search.repeats
+        return self.budget.trials + min(repeats.top, self.budget.trials) * (repeats.seeds - 1)
 
 
 @dataclass(frozen=True)
@@ -111,17 +141,24 @@ class Plan:
         fixed: every parameter's value where the space does not vary it.
         objectives: the metrics optimised, with their directions.
         scene: the scene that all trials train on.
+        first: points of the space that are tried first.
     """
 
     spec: SweepSpec
     fixed: Mapping[str, Any]
     objectives: tuple[Metric, ...]
     scene: Scene
+    first: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def budget_steps(self) -> int:
         """Training steps of a full trial."""
         return int(self.fixed["max_num_iterations"])
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Training steps at which trials report; the last is a full trial."""
+        return tuple(self.spec.fidelity.rungs) or (self.budget_steps,)
 
     def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Every parameter of one trial, its seed included.
@@ -194,31 +231,12 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
     issues = [*_check_weight_file(spec, fixed), *check_reachable(spec.space, fixed)]
     scene = load_scene(spec.scene, scene_root=scene_root)
-    issues += check_available(spec.objectives, scene.metrics, spec.scene)
-    if issues:
-        raise InvalidSpec(issues)
-    return Plan(spec, fixed, objectives_of(spec.objectives), scene)
-
-
-def _check_not_built(spec: SweepSpec) -> list[Issue]:
-    """What the format has a place for and this version can't do: refused, never ignored."""
-    issues = []
-    if spec.search.sampler not in SAMPLERS:
-        known = ", ".join(SAMPLERS)
-        issues.append(
-            Issue("search.sampler", spec.search.sampler, f"not available in this version; give one of {known}")
-        )
-    if len(spec.fidelity.rungs) > 1:
-        remedy = "early stopping at rungs is not available in this version; give one number, the full training steps"
-        issues.append(Issue("fidelity.rungs", spec.fidelity.rungs, remedy))
-    if spec.constraints:
-        remedy = "constraints are not available in this version; make the metric an objective or narrow the space"
-        issues.append(Issue("constraints", spec.constraints, remedy))
-    warm = spec.search.warm_start
-    if warm.presets or warm.sweeps:
-        remedy = "warm start is not available in this version; leave it out"
-        issues.append(Issue("search.warm_start", warm.model_dump(), remedy))
-    return issues
+    for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
+        issues += check_available(names, scene.metrics, spec.scene, field=field)
+    first, wrong = preset_points(spec.search.warm_start.presets, spec.space, fixed)
+    if issues + wrong:
+        raise InvalidSpec(issues + wrong)
+    return Plan(spec, fixed, objectives_of(spec.objectives), scene, tuple(first))
 
 
 def _check_fixed(spec: SweepSpec) -> list[Issue]:
@@ -253,11 +271,23 @@ def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]
     return []
 
 
+def _check_repeats(spec: SweepSpec) -> list[Issue]:
+    if spec.search.repeats.top and "seed" in spec.parameters:
+        remedy = "every repeat would have this seed and the same result; leave it out, or give search.repeats.top 0"
+        return [Issue("parameters.seed", spec.parameters["seed"], remedy)]
+    return []
+
+
 def _check_rungs(spec: SweepSpec) -> list[Issue]:
     issues = [
         Issue(f"fidelity.rungs.{index}", steps, "give at least 1 training step")
         for index, steps in enumerate(spec.fidelity.rungs)
         if steps < 1
+    ]
+    issues += [
+        Issue(f"fidelity.rungs.{index + 1}", later, f"is not above the rung before it ({earlier}); give rising steps")
+        for index, (earlier, later) in enumerate(itertools.pairwise(spec.fidelity.rungs))
+        if later <= earlier
     ]
     fixed = spec.parameters.get("max_num_iterations")
     if spec.fidelity.rungs and fixed is not None and fixed != spec.fidelity.rungs[-1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from sweeps.errors import StaleAttempt
 from sweeps.store.database import Database
-from sweeps.store.models import AttemptRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.models import AttemptRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.records import Completed, Failed, Process
 from sweeps.store.rows import trial_row
 
@@ -38,13 +39,11 @@ class AttemptStore:
             attempt.machine, attempt.pid, attempt.process_started = process.machine, process.pid, process.started
             attempt.environment, attempt.resumed_from_step = dict(environment), resumed_from_step
 
-    def report(
-        self, token: str, *, step: int, total_steps: int, loss: float | None, metrics: Mapping[str, float]
-    ) -> bool:
+    def report(self, token: str, *, step: int, loss: float | None, metrics: Mapping[str, float]) -> bool:
         """Note progress; with metrics it is kept for good.
 
         Args:
-            step, total_steps: training steps done, and of the whole trial.
+            step: training steps done.
             loss: the training loss; None or not finite: not known.
             metrics: held-out metrics at this step; {} for plain progress.
 
@@ -58,8 +57,8 @@ class AttemptStore:
         with self.database.write() as session:
             attempt, trial = self._open(session, token)
             now = self.database.now(session)
-            before, total = trial.step, max(1, total_steps)
-            trial.step, trial.total_steps, trial.loss, trial.reported_at = step, total_steps, loss, now
+            before, total = trial.step, max(1, trial.total_steps)
+            trial.step, trial.loss, trial.reported_at = step, loss, now
             if metrics or step * KEPT_LOSSES // total != before * KEPT_LOSSES // total:
                 report = ReportRow(
                     sweep_id=trial.sweep_id,
@@ -74,7 +73,7 @@ class AttemptStore:
             return bool(session.scalar(select(SweepRow.cancel_requested).where(SweepRow.id == trial.sweep_id)))
 
     def finish(self, token: str, result: Completed | Failed) -> None:
-        """Store the trial's end, exactly once.
+        """Store the attempt's end, exactly once: the trial completes at its last step, and waits at an earlier one.
 
         Raises:
             StaleAttempt: the attempt was closed, by this call before or by somebody else.
@@ -87,15 +86,18 @@ class AttemptStore:
         with self.database.write() as session:
             attempt, trial = self._open(session, token)
             now = self.database.now(session)
-            attempt.ended_at = trial.finished_at = now
+            attempt.ended_at = now
             if isinstance(result, Completed):
-                attempt.outcome, trial.state = "completed", "completed"
-                trial.metrics, trial.pictures = dict(result.metrics), dict(result.pictures)
-                trial.checkpoint, trial.seconds = result.checkpoint, result.seconds
+                at_last = result.steps >= trial.total_steps
+                attempt.outcome = trial.state = "completed" if at_last else "paused"
+                if at_last:
+                    trial.finished_at, trial.metrics = now, dict(result.metrics)
+                trial.pictures, trial.checkpoint = dict(result.pictures), result.checkpoint
+                trial.seconds, trial.step = result.seconds, result.steps
                 trial.backend, trial.device, trial.threads = result.backend, result.device, result.threads
-                trial.step = trial.total_steps = result.steps
+                session.add(_rung(attempt, result, now))
             else:
-                attempt.outcome, trial.state = "failed", "failed"
+                attempt.outcome, trial.state, trial.finished_at = "failed", "failed", now
                 attempt.message = f"{result.reason}: {result.message}"
                 trial.failure_reason, trial.failure_message = result.reason, result.message
                 trial.failure_detail = result.detail
@@ -106,3 +108,18 @@ class AttemptStore:
             outcome = "is unknown" if attempt is None else f"was closed ({attempt.outcome})"
             raise StaleAttempt(f"this attempt {outcome}: its reports are refused")
         return attempt, trial_row(session, attempt.sweep_id, attempt.trial, lock=True)
+
+
+def _rung(attempt: AttemptRow, result: Completed, now: datetime) -> RungRow:
+    at_last = attempt.outcome == "completed"
+    return RungRow(
+        sweep_id=attempt.sweep_id,
+        trial=attempt.trial,
+        step=result.steps,
+        attempt=attempt.number,
+        metrics=dict(result.metrics),
+        seconds=result.seconds,
+        at=now,
+        decision="completed" if at_last else "waits",
+        decided_at=now if at_last else None,
+    )

@@ -12,14 +12,15 @@ from sqlalchemy.orm import Session
 
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
 from sweeps.store.database import Database
-from sweeps.store.models import AttemptRow, LeaseRow, SweepRow, TrialRow
-from sweeps.store.records import AttemptRecord, Failed, Process, SweepRecord, TrialRecord
+from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
+from sweeps.store.records import AttemptRecord, Failed, Process, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.repository import cancel_now, is_live
 from sweeps.store.rows import (
     attempt_record,
     counts_of,
     lease_record,
     open_attempts,
+    rungs_of,
     sweep_record,
     sweep_row,
     trial_record,
@@ -126,6 +127,7 @@ class DrivenSweep:
         configuration: Mapping[str, Any],
         optuna_trial: int | None,
         total_steps: int,
+        target_step: int | None = None,
     ) -> TrialRecord:
         """Write a new trial, queued, before anything is launched.
 
@@ -135,6 +137,7 @@ class DrivenSweep:
             configuration: every parameter, seed included.
             optuna_trial: number of its row in Optuna's study.
             total_steps: steps of a full trial.
+            target_step: its first rung; None: it trains to its end.
 
         Raises:
             LeaseLost: another driver has taken the sweep.
@@ -153,6 +156,7 @@ class DrivenSweep:
                 attempts=0,
                 step=0,
                 total_steps=total_steps,
+                target_step=total_steps if target_step is None else target_step,
                 metrics={},
                 pictures={},
             )
@@ -169,11 +173,11 @@ class DrivenSweep:
         """
         with self.database.write() as session:
             self._held(session)
-            trial = trial_row(session, self.sweep_id, number, lock=True)
-            if trial.state != "queued":
-                raise WrongState(f"trial {number} of sweep {self.sweep_id} is {trial.state}, not queued")
+            trial = self._in_state("queued", session, number)
             now = self.database.now(session)
-            trial.state, trial.attempts, trial.step = "running", trial.attempts + 1, 0
+            # A lost attempt may have reported steps that are done again.
+            reached = max((rung.step for rung in rungs_of(session, self.sweep_id, trial=number)), default=0)
+            trial.state, trial.attempts, trial.step = "running", trial.attempts + 1, reached
             trial.started_at = trial.started_at or now
             attempt = AttemptRow(
                 token=secrets.token_hex(16),
@@ -212,11 +216,64 @@ class DrivenSweep:
         """Fail a trial that can't be launched."""
         with self.database.write() as session:
             self._held(session)
-            trial = trial_row(session, self.sweep_id, number, lock=True)
-            if trial.state != "queued":
-                raise WrongState(f"trial {number} of sweep {self.sweep_id} is {trial.state}, not queued")
+            trial = self._in_state("queued", session, number)
             self._fail(session, trial, failure)
             return trial_record(trial)
+
+    def rungs(self, number: int | None = None) -> list[RungRecord]:
+        """What its trials, or one of them, measured at rungs: by trial and step."""
+        with self.database.read() as session:
+            return rungs_of(session, self.sweep_id, trial=number)
+
+    def attempt_seconds(self) -> float:
+        """How long its attempts have lasted in all, those that run included."""
+        query = select(AttemptRow.started_at, AttemptRow.ended_at).where(AttemptRow.sweep_id == self.sweep_id)
+        with self.database.read() as session:
+            now = self.database.now(session)
+            return sum(((ended or now) - started).total_seconds() for started, ended in session.execute(query))
+
+    def promote(self, number: int, *, target_step: int, reason: str) -> TrialRecord:
+        """Queue a waiting trial for its next rung.
+
+        Args:
+            target_step: where it is to report next.
+            reason: why it goes on, one line.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+            WrongState: the trial does not wait.
+        """
+        with self.database.write() as session:
+            self._held(session)
+            trial = self._in_state("paused", session, number)
+            self._decide(session, trial, "goes on", reason)
+            trial.state, trial.target_step = "queued", target_step
+            return trial_record(trial)
+
+    def stop(self, number: int, *, reason: str) -> TrialRecord:
+        """End a waiting trial below its last rung; its checkpoint is no longer kept.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+            WrongState: the trial does not wait.
+        """
+        with self.database.write() as session:
+            self._held(session)
+            trial = self._in_state("paused", session, number)
+            self._decide(session, trial, "stopped", reason)
+            trial.state, trial.finished_at, trial.checkpoint = "pruned", self.database.now(session), None
+            return trial_record(trial)
+
+    def explain(self, number: int, *, reason: str) -> None:
+        """Note why a trial waits.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+            WrongState: the trial does not wait.
+        """
+        with self.database.write() as session:
+            self._held(session)
+            self._decide(session, self._in_state("paused", session, number), "waits", reason)
 
     def set_optuna_trial(self, number: int, optuna_trial: int) -> None:
         """Note which row of Optuna's study shows this trial."""
@@ -253,6 +310,18 @@ class DrivenSweep:
                 self._close(session, attempt, "interrupted", message)
             sweep.state = "interrupted"
             session.delete(lease)
+
+    def _in_state(self, state: str, session: Session, number: int) -> TrialRow:
+        trial = trial_row(session, self.sweep_id, number, lock=True)
+        if trial.state != state:
+            raise WrongState(f"trial {number} of sweep {self.sweep_id} is {trial.state}, not {state}")
+        return trial
+
+    def _decide(self, session: Session, trial: TrialRow, decision: str, reason: str) -> None:
+        rung = session.get(RungRow, (self.sweep_id, trial.number, trial.target_step))
+        if rung is None:
+            raise WrongState(f"trial {trial.number} of sweep {self.sweep_id} has no result at {trial.target_step}")
+        rung.decision, rung.reason, rung.decided_at = decision, reason, self.database.now(session)
 
     def _held(self, session: Session) -> tuple[SweepRow, LeaseRow]:
         sweep = sweep_row(session, self.sweep_id, lock=True)

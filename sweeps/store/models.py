@@ -87,6 +87,7 @@ class TrialRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     step: Mapped[int] = mapped_column(Integer, default=0)
     total_steps: Mapped[int] = mapped_column(Integer, default=0)
+    target_step: Mapped[int] = mapped_column(Integer, default=0)  # the rung it trains to, or waits at
     loss: Mapped[float | None] = mapped_column(Float)
     reported_at: Mapped[datetime | None]
     metrics: Mapped[dict[str, Any]]
@@ -144,6 +145,26 @@ class ReportRow(Base):
     loss: Mapped[float | None] = mapped_column(Float)
     metrics: Mapped[dict[str, Any]]
     at: Mapped[datetime]
+
+
+class RungRow(Base):
+    """What a trial measured at a rung, once, and what was decided there."""
+
+    __tablename__ = "f3rm_rungs"
+    __table_args__ = (
+        ForeignKeyConstraint(["sweep_id", "trial"], ["f3rm_trials.sweep_id", "f3rm_trials.number"], ondelete="CASCADE"),
+    )
+
+    sweep_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    trial: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    step: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column(Integer)
+    metrics: Mapped[dict[str, Any]]
+    seconds: Mapped[float] = mapped_column(Float)  # training time since the trial's first step
+    at: Mapped[datetime]
+    decision: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(Text)  # one line: "rank 7 of 9 at step 3000"
+    decided_at: Mapped[datetime | None]
 
 
 class LeaseRow(Base):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sweeps.store.states import AttemptOutcome, SweepState, TrialState
+from sweeps.store.states import AttemptOutcome, RungDecision, SweepState, TrialState
 
 T = TypeVar("T")
 
@@ -56,6 +56,7 @@ class TrialRecord:
         configuration: every parameter, seed included: repeats the trial.
         attempts: how often it was started.
         step, total_steps, loss: progress as last reported.
+        target_step: the rung that it trains to, or waits at.
         metrics: its result; {} until completed.
         pictures: name -> path, relative to the sweep's folder.
         checkpoint: path relative to the sweep's folder, where one is kept.
@@ -78,6 +79,7 @@ class TrialRecord:
     attempts: int
     step: int
     total_steps: int
+    target_step: int
     loss: float | None
     reported_at: datetime | None
     metrics: Mapping[str, float]
@@ -126,6 +128,29 @@ class ReportRecord:
 
 
 @dataclass(frozen=True)
+class RungRecord:
+    """What a trial measured at a rung, and what was decided there.
+
+    Args:
+        step: training steps done.
+        metrics: name -> value, finite.
+        seconds: training time since the trial's first step.
+        decision: whether it waits there, goes on, was stopped, or completed.
+        reason: of the decision, one line.
+    """
+
+    trial: int
+    step: int
+    attempt: int
+    metrics: Mapping[str, float]
+    seconds: float
+    at: datetime
+    decision: RungDecision
+    reason: str | None
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Process:
     """A process that can be told from a later one with the same id.
 
@@ -153,10 +178,12 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class Completed:
-    """How a trial ended well.
+    """How an attempt ended well: at a rung, where the trial then waits, or at the trial's last step.
 
     Args:
         metrics: name -> value, finite.
+        steps: training steps that the trial has done.
+        seconds: training time since the trial's first step.
         pictures: name -> path relative to the sweep's folder.
         checkpoint: path relative to the sweep's folder.
     """

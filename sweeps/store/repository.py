@@ -17,18 +17,19 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from sweeps.errors import IdempotencyConflict, InvalidCursor, UnknownSweep, WrongState
+from sweeps.errors import IdempotencyConflict, InvalidCursor, InvalidSpec, Issue, UnknownSweep, WrongState
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.database import Database
-from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.processes import is_dead
-from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, SweepRecord, TrialRecord
+from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
     counts_of,
     lease_record,
     open_attempts,
     report_record,
+    rungs_of,
     sweep_record,
     sweep_row,
     trial_record,
@@ -73,7 +74,14 @@ class Repository:
 
         Raises:
             IdempotencyConflict: the key was used with another spec.
+            InvalidSpec: it is to start from a sweep that is not there.
         """
+        for index, earlier in enumerate(spec.search.warm_start.sweeps):
+            try:
+                self.find_sweep(earlier)
+            except UnknownSweep:
+                remedy = "no such sweep; `f3rm-sweeps list` shows them"
+                raise InvalidSpec([Issue(f"search.warm_start.sweeps.{index}", earlier, remedy)]) from None
         body = spec.model_dump(mode="json")
         body_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         try:
@@ -87,7 +95,7 @@ class Repository:
                     name=spec.name,
                     spec=body,
                     state="queued",
-                    trials_planned=spec.budget.trials,
+                    trials_planned=spec.trials_planned,
                     created_at=self.database.now(session),
                     cancel_requested=False,
                     driver_seconds=0.0,
@@ -214,7 +222,7 @@ class Repository:
                 if trial.state == "cancelled" or (
                     row.state == "failed" and trial.state == "failed" and trial.failure_reason in RETRIED_ON_RESUME
                 ):
-                    _queue_again(trial)
+                    _queue_again(session, trial)
             ended = sum(trial.state in ("completed", "failed", "pruned") for trial in trials)
             if row.state == "failed" and ended >= row.trials_planned:
                 reasons = sorted({trial.failure_reason or "" for trial in trials if trial.state == "failed"})
@@ -336,6 +344,11 @@ class Repository:
             trial_row(session, sweep_id, number)
             return [attempt_record(row) for row in session.scalars(query.order_by(AttemptRow.number))]
 
+    def rungs(self, sweep_id: str, number: int | None = None) -> list[RungRecord]:
+        """What the trials of a sweep, or one of them, measured at rungs: by trial and step."""
+        with self.database.read() as session:
+            return rungs_of(session, sweep_id, trial=number)
+
     def reports(self, sweep_id: str, number: int, *, after: int = 0) -> list[ReportRecord]:
         """A trial's reports in the order they came, from all its attempts; `after` an id, for following."""
         query = select(ReportRow).where(ReportRow.sweep_id == sweep_id, ReportRow.trial == number, ReportRow.id > after)
@@ -359,8 +372,10 @@ def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
     sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
 
 
-def _queue_again(trial: TrialRow) -> None:
-    trial.state, trial.finished_at = "queued", None
+def _queue_again(session: Session, trial: TrialRow) -> None:
+    """A trial that had reported at its rung waits there again; every other one trains to it."""
+    rung = session.get(RungRow, (trial.sweep_id, trial.number, trial.target_step))
+    trial.state, trial.finished_at = "queued" if rung is None else "paused", None
     trial.failure_reason, trial.failure_message, trial.failure_detail = None, None, None
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sweeps.errors import UnknownSweep, UnknownTrial
-from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
-from sweeps.store.records import AttemptRecord, LeaseRecord, Process, ReportRecord, SweepRecord, TrialRecord
+from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
+from sweeps.store.records import AttemptRecord, LeaseRecord, Process, ReportRecord, RungRecord, SweepRecord, TrialRecord
 
 
 def sweep_row(session: Session, sweep_id: str, *, lock: bool = False) -> SweepRow:
@@ -92,6 +92,20 @@ def report_record(row: ReportRow) -> ReportRecord:
     """A report's row as a plain value."""
     names = ReportRecord.__dataclass_fields__
     return ReportRecord(**{name: getattr(row, name) for name in names})
+
+
+def rung_record(row: RungRow) -> RungRecord:
+    """A rung's row as a plain value."""
+    names = RungRecord.__dataclass_fields__
+    return RungRecord(**{name: getattr(row, name) for name in names})
+
+
+def rungs_of(session: Session, sweep_id: str, *, trial: int | None = None) -> list[RungRecord]:
+    """What the sweep's trials, or one of them, measured at rungs: by trial and step."""
+    query = select(RungRow).where(RungRow.sweep_id == sweep_id)
+    if trial is not None:
+        query = query.where(RungRow.trial == trial)
+    return [rung_record(row) for row in session.scalars(query.order_by(RungRow.trial, RungRow.step))]
 
 
 def lease_record(row: LeaseRow) -> LeaseRecord:

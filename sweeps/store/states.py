@@ -6,7 +6,9 @@ from typing import Literal, get_args
 
 SweepState = Literal["queued", "running", "interrupted", "completed", "failed", "cancelled"]
 TrialState = Literal["queued", "running", "paused", "completed", "pruned", "failed", "cancelled"]
-AttemptOutcome = Literal["running", "completed", "failed", "lost", "interrupted", "cancelled"]
+AttemptOutcome = Literal["running", "completed", "paused", "failed", "lost", "interrupted", "cancelled"]
+
+RungDecision = Literal["waits", "goes on", "stopped", "completed"]
 
 SWEEP_STATES: tuple[SweepState, ...] = get_args(SweepState)
 TRIAL_STATES: tuple[TrialState, ...] = get_args(TrialState)

@@ -12,7 +12,12 @@ from fake_trainers import metrics_of
 from ray import cloudpickle
 from ray.tune.search import Searcher
 
+from sweeps.search.conductor import Conductor
+from sweeps.search.earlier import Earlier
+from sweeps.search.history import Goal
+from sweeps.search.rungs import Halving
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
+from sweeps.search.stopping import Spent, StopRules
 from sweeps.search.study import Study, open_storage
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec, check_spec
@@ -33,17 +38,20 @@ class Desk:
         self.held = DrivenSweep.acquire(repository.database, sweep.id, this_process(), lease_seconds=60, max_attempts=2)
         self.ended: list[TrialRecord] = []
         self.cancellations = 0
-        self.searcher = SweepSearcher(
+        conductor = Conductor(
             self.held,
             Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir),
             plan,
-            concurrent=2,
+            Halving(Goal.of(plan)),
+            sampler="tpe",
+            earlier=Earlier(),
             sweep_folder=settings.sweep_dir(sweep.id),
-            trainer="none:None",
-            may_start=lambda: self.open,
+            rules=StopRules(),
+            spent=Spent,
+            is_stopping=lambda: not self.open,
             on_end=self.ended.append,
-            on_cancelled=self._cancel,
         )
+        self.searcher = SweepSearcher(conductor, concurrent=2, trainer="none:None", on_cancelled=self._cancel)
 
     def _cancel(self) -> None:
         self.cancellations += 1

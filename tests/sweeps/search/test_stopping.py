@@ -10,7 +10,7 @@ import pytest
 from f3rm_core import Metric
 from sweeps.analysis.hypervolume import GrowingFront
 from sweeps.search.history import Goal, RungResult, TrialHistory
-from sweeps.search.stopping import Convergence, Stop, StopRules
+from sweeps.search.stopping import Convergence, Spent, Stop, StopRules
 
 UP, RIGHT = (Metric(name, "maximize", "1", "") for name in ("up", "right"))
 GOAL = Goal((UP, RIGHT), {}, {}, (1, 3))
@@ -21,7 +21,7 @@ def trial(number: int, up: float, right: float, *, seconds: float = 10.0, state:
 
 
 def fired(rules: StopRules, history: list[TrialHistory], *, driven: float = 0.0, gpu: float = 0.0) -> Stop | None:
-    return rules.check(history, GOAL, driven, gpu)
+    return rules.check(history, GOAL, Spent(driven, gpu))
 
 
 def test_no_rule_never_stops() -> None:
@@ -106,7 +106,7 @@ class TestConvergence:
         goal = replace(GOAL, constraints={"train_seconds": 5.0})
         rules = StopRules(convergence=Convergence(units=1, threshold=0.02))
         history = [trial(n, 0.5, 0.5) for n in range(9)]
-        assert rules.check(history, goal, 0.0, 0.0) is None  # nothing counts, so nothing converged
+        assert rules.check(history, goal, Spent()) is None  # nothing counts, so nothing converged
 
     @pytest.mark.parametrize(("units", "threshold"), [(0.0, 0.1), (-1.0, 0.1), (1.0, 0.0), (1.0, 1.0)])
     def test_settings_that_cant_work(self, units: float, threshold: float) -> None:

@@ -10,6 +10,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sweeps.search.history import Goal, TrialHistory, recall
+from sweeps.search.sampler import choose_sampler
 from sweeps.search.study import NUMBER, Study, open_storage, study_name
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
@@ -36,15 +38,21 @@ class House:
     def again(self) -> Study:
         """The study as a restarted driver opens it."""
         self.study = Study(open_storage(self.settings.store_url), self.sweep, self.plan, self.settings.artifacts_dir)
-        changed = self.study.reconcile(self.held.trials(), self.settings.sweep_dir(self.sweep.id))
+        folder = self.settings.sweep_dir(self.sweep.id)
+        changed = self.study.reconcile(self.held.trials(), self.held.rungs(), folder)
         for number, row in changed.items():
             self.held.set_optuna_trial(number, row)
         return self.study
 
+    def history(self) -> list[TrialHistory]:
+        return [recall(trial, self.held.rungs(trial.number)) for trial in self.held.trials()]
+
     def propose(self) -> TrialRecord:
-        """What the searcher does before a launch."""
-        number = len(self.held.trials())
-        row, sampled = self.study.ask(number)
+        """What the conductor does before a launch."""
+        number, sampler = len(self.held.trials()), self.plan.spec.search.sampler
+        if sampler == "auto":
+            sampler, _ = choose_sampler(Goal.of(self.plan))
+        row, sampled = self.study.ask(number, sampler, self.history())
         configuration = self.plan.configuration(sampled, number)
         return self.held.add_trial(
             number, parameters=sampled, configuration=configuration, optuna_trial=row, total_steps=10
@@ -55,7 +63,7 @@ class House:
         token = self.held.start_attempt(number).token
         AttemptStore(self.repository.database).finish(token, end)
         if tell:
-            self.study.tell(self.held.trial(number), self.settings.sweep_dir(self.sweep.id))
+            self.study.tell(self.held.trial(number), self.held.rungs(number), self.settings.sweep_dir(self.sweep.id))
         return self.held.trial(number)
 
     def rows(self) -> list[Any]:
@@ -89,7 +97,7 @@ def house(make_house: Callable[..., House]) -> House:
 def test_a_completed_trial_is_told_once(house: House) -> None:
     house.propose()
     trial = house.end(0, good())
-    house.study.tell(trial, house.settings.sweep_dir(house.sweep.id))
+    house.study.tell(trial, [], house.settings.sweep_dir(house.sweep.id))
     house.again()
     (row,) = house.rows()
     assert (row.state, row.values, row.user_attrs[NUMBER]) == (TrialState.COMPLETE, [20.0, 0.5], 0)
@@ -134,7 +142,7 @@ def test_a_proposal_that_was_not_written_is_the_next_one(house: House) -> None:
 
 def test_a_proposal_with_its_number_but_no_row_of_ours_is_not_left_running(house: House) -> None:
     house.propose()
-    house.study.ask(1)  # and the driver dies before it writes trial 1
+    house.study.ask(1, "random", [])  # and the driver dies before it writes trial 1
     house.again()
     house.propose()
     house.end(0, good())
@@ -169,9 +177,10 @@ def test_a_trial_that_is_tried_again_gets_a_new_row(house: House) -> None:
     assert house.held.trial(0).optuna_trial == 1
 
 
-def test_proposals_depend_on_what_is_known_and_not_on_restarts(make_house: Callable[..., House]) -> None:
-    through = make_house(budget={"trials": 12})
-    broken = make_house(budget={"trials": 12})
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2", "random", "qmc"])
+def test_proposals_depend_on_what_is_known_and_not_on_restarts(make_house: Callable[..., House], sampler: str) -> None:
+    through = make_house(budget={"trials": 12}, search={"sampler": sampler})
+    broken = make_house(budget={"trials": 12}, search={"sampler": sampler})
     for number in range(12):
         for house in (through, broken):
             weight = house.propose().parameters["feat_loss_weight"]
@@ -182,17 +191,19 @@ def test_proposals_depend_on_what_is_known_and_not_on_restarts(make_house: Calla
     assert len({item["feat_loss_weight"] for item in values[0]}) == 12
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
 @pytest.mark.parametrize("reason", ["diverged", "oom", "crashed"])
-def test_sampling_goes_on_among_failures(make_house: Callable[..., House], reason: str) -> None:
-    house = make_house(budget={"trials": 12})
+def test_sampling_goes_on_among_failures(make_house: Callable[..., House], reason: str, sampler: str) -> None:
+    house = make_house(budget={"trials": 12}, search={"sampler": sampler})
     for number in range(12):
         house.propose()
         house.end(number, good(20.0 + number, 0.1) if number == 0 else Failed(reason, "no"))
     assert len(house.held.trials()) == 12
 
 
-def test_a_diverging_region_is_avoided(make_house: Callable[..., House]) -> None:
-    house = make_house(budget={"trials": 40})
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_diverging_region_is_avoided(make_house: Callable[..., House], sampler: str) -> None:
+    house = make_house(budget={"trials": 40}, search={"sampler": sampler})
     for number in range(40):
         weight = house.propose().parameters["feat_loss_weight"]
         house.end(number, Failed("diverged", "nan") if weight > 0.1 else good(20.0 - weight, weight))

@@ -49,7 +49,7 @@ def test_a_sweep_reads_the_same_from_yaml_and_json(tmp_path: Path) -> None:
 def test_defaults() -> None:
     spec = parse_spec(document())
     assert (spec.scene, spec.base, spec.objectives) == ("embedded:tabletop", "f3rm_default", ["psnr", "feature_cosine"])
-    assert (spec.search.sampler, spec.budget.trials, spec.resources.cpus_per_trial) == ("tpe", 20, 1)
+    assert (spec.search.sampler, spec.budget.trials, spec.resources.cpus_per_trial) == ("auto", 20, 1)
 
 
 def _float(**parts: Any) -> dict[str, Any]:
@@ -101,11 +101,13 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"objectives": ["psnr", "psrn"]}, "objectives.1", "did you mean psnr"),
     ({"objectives": ["psnr", "psnr"]}, "objectives.1", "twice"),
     ({"objectives": "psnr"}, "objectives", "list"),
-    ({"constraints": {"peak_memory_gb": 8.0}}, "constraints", "not available"),
-    ({"search": {"sampler": "gp"}}, "search.sampler", "not available"),
-    ({"search": {"warm_start": {"presets": ["x"]}}}, "search.warm_start", "not available"),
+    ({"constraints": {"peak_memory": 8.0}}, "constraints.peak_memory", "did you mean peak_memory_gb"),
+    ({"constraints": {"peak_memory_gb": 0.0}}, "constraints.peak_memory_gb", "above 0"),
+    ({"search": {"sampler": "gpp"}}, "search.sampler", "'gp'"),
+    ({"search": {"warm_start": {"presets": 1}}}, "search.warm_start.presets", "list"),
     ({"search": {"sede": 1}}, "search.sede", "did you mean seed"),
-    ({"fidelity": {"rungs": [100, 300]}}, "fidelity.rungs", "not available"),
+    ({"fidelity": {"rungs": [100, 100]}}, "fidelity.rungs.1", "not above the rung before it (100)"),
+    ({"fidelity": {"rungs": [300, 100]}}, "fidelity.rungs.1", "not above the rung before it (300)"),
     ({"fidelity": {"rungs": [0]}}, "fidelity.rungs.0", "at least 1"),
     (
         {"fidelity": {"rungs": [10]}, "parameters": {"max_num_iterations": 20}},
@@ -151,8 +153,8 @@ def test_the_field_at_fault_is_named(parts: dict[str, Any], field: str, words: s
 
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(InvalidSpec) as caught:
-        parse_spec(document(parameters={"lrr": 1}, objectives=["nope"], fidelity={"rungs": [1, 2]}), where="spec.yaml")
-    assert {issue.field for issue in caught.value.issues} == {"parameters.lrr", "objectives.0", "fidelity.rungs"}
+        parse_spec(document(parameters={"lrr": 1}, objectives=["nope"], fidelity={"rungs": [2, 1]}), where="spec.yaml")
+    assert {issue.field for issue in caught.value.issues} == {"parameters.lrr", "objectives.0", "fidelity.rungs.1"}
     assert str(caught.value).startswith("spec.yaml: ")
 
 

@@ -33,18 +33,19 @@ def drive(repository: Repository, sweep_id: str, process: Process = ELSEWHERE, m
     return DrivenSweep.acquire(repository.database, sweep_id, process, lease_seconds=30.0, max_attempts=max_attempts)
 
 
-def add(held: DrivenSweep, number: int = 0) -> None:
+def add(held: DrivenSweep, number: int = 0, *, total_steps: int = 10, target_step: int | None = None) -> None:
     held.add_trial(
         number,
         parameters={"max_res": 100},
         configuration={"max_res": 100, "seed": 7},
         optuna_trial=number,
-        total_steps=10,
+        total_steps=total_steps,
+        target_step=target_step,
     )
 
 
-def launch(held: DrivenSweep, number: int = 0) -> AttemptRecord:
-    add(held, number)
+def launch(held: DrivenSweep, number: int = 0, **steps: Any) -> AttemptRecord:
+    add(held, number, **steps)
     return held.start_attempt(number)
 
 

@@ -104,7 +104,7 @@ class TestCancelAndResume:
         held = drive(repository, sweep.id)
         attempt = launch(held)
         assert repository.request_cancel(sweep.id).state == "running"
-        assert AttemptStore(repository.database).report(attempt.token, step=1, total_steps=10, loss=1, metrics={})
+        assert AttemptStore(repository.database).report(attempt.token, step=1, loss=1, metrics={})
         assert held.renew()
         held.finish("cancelled", stop_reason="cancelled by request")
         assert repository.get_trial(sweep.id, 0).state == "cancelled"

@@ -19,7 +19,7 @@ class TestAttempts:
         attempt = launch(drive(repository, sweep.id))
         worker = AttemptStore(repository.database)
         worker.identify(attempt.token, ELSEWHERE, environment={"torch": "2"})
-        assert not worker.report(attempt.token, step=5, total_steps=10, loss=0.5, metrics={})
+        assert not worker.report(attempt.token, step=5, loss=0.5, metrics={})
         assert repository.get_trial(sweep.id, 0).step == 5
         worker.finish(attempt.token, GOOD)
         trial = repository.get_trial(sweep.id, 0)
@@ -30,11 +30,11 @@ class TestAttempts:
         with pytest.raises(StaleAttempt, match="completed"):
             worker.finish(attempt.token, GOOD)
         with pytest.raises(StaleAttempt):
-            worker.report(attempt.token, step=6, total_steps=10, loss=0.5, metrics={})
+            worker.report(attempt.token, step=6, loss=0.5, metrics={})
 
     def test_an_unknown_token_is_refused(self, repository: Repository) -> None:
         with pytest.raises(StaleAttempt, match="unknown"):
-            AttemptStore(repository.database).report("0" * 32, step=1, total_steps=2, loss=None, metrics={})
+            AttemptStore(repository.database).report("0" * 32, step=1, loss=None, metrics={})
 
     def test_a_failure_keeps_its_reason(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
@@ -110,11 +110,11 @@ class TestAttempts:
 
     def test_progress_is_kept_about_a_hundred_times(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
-        attempt = launch(drive(repository, sweep.id))
+        attempt = launch(drive(repository, sweep.id), total_steps=300)
         worker = AttemptStore(repository.database)
         for step in range(1, 301):
-            worker.report(attempt.token, step=step, total_steps=300, loss=1.0 / step, metrics={})
-        worker.report(attempt.token, step=300, total_steps=300, loss=float("nan"), metrics={"psnr": 1.0})
+            worker.report(attempt.token, step=step, loss=1.0 / step, metrics={})
+        worker.report(attempt.token, step=300, loss=float("nan"), metrics={"psnr": 1.0})
         reports = repository.reports(sweep.id, 0)
         assert len(reports) == KEPT_LOSSES + 1
         assert (reports[-1].metrics, reports[-1].loss) == ({"psnr": 1.0}, None)

@@ -1,0 +1,274 @@
+"""What runs next, and what is true of what ran. Between the strategy, which decides, the store, which remembers, and
+Optuna's study, which shows; knows nothing of Ray, so that a simulation conducts like a driver."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.search.earlier import EARLIER, Earlier
+from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
+from sweeps.search.rungs import hopeless, ranking
+from sweeps.search.stopping import Spent, Stop, StopRules
+from sweeps.search.study import Study
+from sweeps.search.trial import TrialJob
+from sweeps.spec.check import launch_error
+from sweeps.spec.sweep import Plan, Sampler
+from sweeps.store.driving import DrivenSweep
+from sweeps.store.records import Failed, TrialRecord
+
+log = logging.getLogger("sweeps.driver")
+
+_TRIES = 64
+"""Proposals for one trial before it fails: where a space is nearly all forbidden, no sampler finds the rest."""
+_RANDOM_AFTER = 16
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a configuration must not start.
+
+    Args:
+        message: one line.
+        reason: what the sampler learns from it, as from a failed trial.
+    """
+
+    message: str
+    reason: str
+
+
+class Conductor:
+    """Hands out jobs, and takes up how they ended.
+
+    Args:
+        held: the sweep, under this driver's lease.
+        study: Optuna's study of it, reconciled.
+        plan: what its trials have in common.
+        strategy: decides.
+        sampler: Optuna's, for the trials whose values the strategy leaves open.
+        earlier: what earlier sweeps tell.
+        rules: end the sweep before all trials have been started.
+        spent: what it has cost so far.
+        is_stopping: whether it is being cancelled or interrupted.
+        sweep_folder: the sweep's folder.
+        on_end: called with each trial that ended, after the study was told.
+    """
+
+    def __init__(
+        self,
+        held: DrivenSweep,
+        study: Study,
+        plan: Plan,
+        strategy: Strategy,
+        *,
+        sampler: Sampler,
+        earlier: Earlier,
+        rules: StopRules,
+        spent: Callable[[], Spent],
+        is_stopping: Callable[[], bool],
+        sweep_folder: Path,
+        on_end: Callable[[TrialRecord], None],
+    ) -> None:
+        self._held = held
+        self._study = study
+        self._plan = plan
+        self._goal = Goal.of(plan)
+        self._strategy = strategy
+        self._sampler = sampler
+        self._sweep_folder = sweep_folder
+        self._rules = rules
+        self._spent = spent
+        self._is_stopping = is_stopping
+        self._on_end = on_end
+        rungs = held.rungs()
+        self.history = [recall(trial, [r for r in rungs if r.trial == trial.number]) for trial in held.trials()]
+        self._queued = [trial.number for trial in self.history if trial.state == "queued"]
+        self._first = [*plan.first, *earlier.points]
+        self._known = list(earlier.results)  # what the sampler learns from beside the history
+        self.running: set[int] = set()
+        self.stop: Stop | None = None
+        """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
+
+    def next_job(self) -> TrialJob | None:
+        """What a free worker does now; None: nothing, until one that runs has ended, or never where none runs."""
+        while self._may_start():
+            if self._queued:
+                number = self._queued.pop(0)
+            else:
+                decision = self._strategy.next(self.history)
+                if decision is None:
+                    return None
+                number = self._new_trial(decision) if isinstance(decision, Start) else self._promote(decision)
+            if self._is_launchable(number):
+                return self._launch(number)
+        return None
+
+    def ended(self, number: int, message: str, failure: Failed | None) -> None:
+        """A worker is done with its job, or gone.
+
+        Args:
+            number: the trial.
+            message: what is known of the worker's end, where it has stored none itself.
+            failure: what the trial fails of; None: the worker was lost, and the trial is tried again.
+        """
+        self.running.discard(number)
+        trial = self._held.close_attempt(number, message=message, failure=failure)
+        self._recall(trial)
+        if trial.state == "queued":
+            log.warning("trial %d: lost (%s); it is queued again", number, message)
+            self._queued.append(number)
+        elif trial.state == "paused":
+            self._note_pause(trial)
+        else:
+            self._note_end(trial)
+
+    def _may_start(self) -> bool:
+        if self.stop is None:
+            self.stop = self._rules.check(self.history, self._goal, self._spent())
+            if self.stop is not None:
+                log.info("no more is started: %s", self.stop.sentence)
+        return self.stop is None and not self._is_stopping()
+
+    def is_work_left(self) -> bool:
+        """Whether something is to be started, were it allowed."""
+        return bool(self._queued) or self._strategy.next(self.history) is not None
+
+    def stop_waiting(self) -> None:
+        """End every trial that still waits at a rung: the sweep is over."""
+        for trial in list(self.history):
+            if trial.state == "paused":
+                rank = ranking(self.history, trial.step, self._goal)[trial.number]
+                self._stop(trial.number, f"{rank} when the sweep ended")
+
+    # New trials
+
+    def _new_trial(self, start: Start) -> int:
+        number = len(self.history)
+        given = start.parameters if start.parameters is not None else self._next_first()
+        row, sampled, refusal = self._first_allowed(number) if given is None else self._as_given(number, given)
+        configuration = self._plan.configuration(sampled, number)
+        record = self._held.add_trial(
+            number,
+            parameters=sampled,
+            configuration=configuration,
+            optuna_trial=row,
+            total_steps=self._plan.budget_steps,
+            target_step=self._goal.rungs[-1 if start.to_end else 0],
+        )
+        self.history.append(recall(record, []))
+        if refusal is not None:
+            log.warning("trial %d: %s", number, refusal.message)
+        elif start.to_end:
+            log.info("trial %d: %s", number, start.reason)
+        return number
+
+    def _next_first(self) -> Mapping[str, Any] | None:
+        """A point to be tried first that no trial has: each is tried once, whatever was restarted."""
+        while self._first:
+            point = self._first.pop(0)
+            if all(point != trial.parameters for trial in self.history):
+                return point
+        return None
+
+    def _as_given(self, number: int, given: Mapping[str, Any]) -> tuple[int, dict[str, Any], _Refusal | None]:
+        row, sampled = self._study.put(number, given)
+        return row, sampled, self._refusal(self._plan.configuration(sampled, number))
+
+    def _first_allowed(self, number: int) -> tuple[int, dict[str, Any], _Refusal | None]:
+        """The sampler's first proposal that may start. It learns from those that may not."""
+        for attempt in range(_TRIES):
+            sampler: Sampler = self._sampler if attempt < _RANDOM_AFTER else "random"
+            row, sampled = self._study.ask(number, sampler, [*self._known, *self.history], attempt=attempt)
+            refusal = self._refusal(self._plan.configuration(sampled, number))
+            if refusal is None or attempt == _TRIES - 1:
+                break
+            self._study.turn_down(row, refusal.message, out_of_memory=refusal.reason == "oom")
+            self._known.append(TrialHistory(EARLIER, sampled, "failed", failure_reason=refusal.reason))
+        return row, sampled, refusal
+
+    def _refusal(self, configuration: Mapping[str, Any]) -> _Refusal | None:
+        """Why a configuration must not start: a rule forbids it."""
+        error = launch_error(configuration, self._plan.spec.allow)
+        return None if error is None else _Refusal(f"{error.rule}: {error}", "invalid")
+
+    def _is_launchable(self, number: int) -> bool:
+        """Whether a trial may start; one that may not has failed as invalid."""
+        refusal = self._refusal(self._held.trial(number).configuration)
+        if refusal is None:
+            return True
+        self._recall(trial := self._held.fail_queued_trial(number, Failed("invalid", refusal.message)))
+        self._note_end(trial)
+        return False
+
+    # Rungs
+
+    def _promote(self, resume: Resume) -> int:
+        step = self.history[resume.number].step
+        target = next(rung for rung in self._goal.rungs if rung > step)
+        self._recall(self._held.promote(resume.number, target_step=target, reason=resume.reason))
+        log.info("trial %d: goes on to step %d (%s)", resume.number, target, resume.reason)
+        return resume.number
+
+    def _note_pause(self, trial: TrialRecord) -> None:
+        values = self._values(self.history[trial.number].rungs[-1].metrics)
+        rank = ranking(self.history, trial.target_step, self._goal)[trial.number]
+        log.info("trial %d: waits at step %d with %s (%s)", trial.number, trial.target_step, values, rank)
+        self._held.explain(trial.number, reason=str(rank))
+        for number, reason in hopeless(self.history, self._goal).items():
+            self._stop(number, reason)
+
+    def _stop(self, number: int, reason: str) -> None:
+        trial = self._held.stop(number, reason=reason)
+        self._recall(trial)
+        log.info("trial %d: stopped at step %d (%s)", number, trial.step, reason)
+        self._note_end(trial)
+
+    # Jobs
+
+    def _launch(self, number: int) -> TrialJob:
+        trial = self._held.trial(number)
+        attempt = self._held.start_attempt(number)
+        self.running.add(number)
+        self._recall(self._held.trial(number))
+        measured = self.history[number].rungs
+        if not measured:
+            chosen = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
+            log.info("trial %d, attempt %d: started with %s", number, attempt.number, chosen)
+        spec, scene = self._plan.spec, self._plan.scene
+        return TrialJob(
+            sweep_id=self._held.sweep_id,
+            number=number,
+            token=attempt.token,
+            configuration=trial.configuration,
+            scene=scene.location if scene.location.startswith("embedded:") else str(scene.folder),
+            objectives=tuple(objective.name for objective in self._plan.objectives),
+            steps=trial.target_step,
+            threads=spec.resources.cpus_per_trial,
+            sweep_folder=self._sweep_folder,
+            trial_hours=spec.budget.trial_hours,
+            hours_before=measured[-1].seconds / 3600 if measured else 0.0,
+            peak_memory_gb_before=max((rung.metrics.get("peak_memory_gb", 0.0) for rung in measured), default=0.0),
+        )
+
+    def _note_end(self, trial: TrialRecord) -> None:
+        if trial.state == "completed":
+            log.info(
+                "trial %d: completed with %s in %.1f s", trial.number, self._values(trial.metrics), trial.seconds or 0.0
+            )
+        elif trial.state == "failed":
+            log.warning("trial %d: failed (%s: %s)", trial.number, trial.failure_reason, trial.failure_message)
+        self._study.tell(trial, self._held.rungs(trial.number), self._sweep_folder)
+        self._on_end(trial)
+
+    def _values(self, metrics: Mapping[str, float]) -> str:
+        return ", ".join(f"{objective.name} {metrics[objective.name]:.4g}" for objective in self._plan.objectives)
+
+    def _recall(self, trial: TrialRecord) -> None:
+        self.history[trial.number] = recall(trial, self._held.rungs(trial.number))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

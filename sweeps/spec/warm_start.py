@@ -1,0 +1,76 @@
+"""Points of a space that a sweep tries first: a preset's values, or those of an earlier sweep's winners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from f3rm_core import value_text
+from sweeps.errors import Issue, UnknownPreset
+from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset
+from sweeps.spec.space import CategoricalDimension, Dimension, contains, is_active, ordered
+
+
+def preset_points(
+    names: list[str], space: Mapping[str, Dimension], fixed: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], list[Issue]]:
+    """Each preset's values of the parameters that a sweep varies.
+
+    A value that a preset sets must lie in the space. One that it leaves at the default is moved into it.
+
+    Args:
+        names: presets, or files of them.
+        space: parameter name -> dimension.
+        fixed: values of the parameters that do not vary, for conditions.
+
+    Returns:
+        The points, in order, and everything wrong with the list.
+    """
+    points, issues = [], []
+    for index, name in enumerate(names):
+        field = f"search.warm_start.presets.{index}"
+        try:
+            preset = load_preset(name)
+        except UnknownPreset as error:
+            issues.append(Issue(field, name, str(error).split(": ", 1)[1]))
+            continue
+        values = {other: preset.resolved[other] for other in sorted(_set_by(preset)) if other in space}
+        outside = next((other for other, value in values.items() if not contains(space[other], value)), None)
+        if outside is not None:
+            value = f"{outside}={value_text(values[outside])}"
+            remedy = f"has {value}, which the space does not hold; widen space.{outside} or leave the preset out"
+            issues.append(Issue(field, name, remedy))
+        elif name in names[:index]:
+            issues.append(Issue(field, name, "is given twice"))
+        else:
+            points.append(point_in(space, fixed, preset.resolved))
+    return points, issues
+
+
+def point_in(space: Mapping[str, Dimension], fixed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The point of a space that is nearest to a configuration: its active dimensions' values, each moved into its
+    range; of choices, the first where the value is none of them."""
+    point: dict[str, Any] = {}
+    for name in ordered(space):
+        dimension = space[name]
+        if is_active(dimension, {**fixed, **point}):
+            point[name] = values[name] if contains(dimension, values[name]) else _nearest(dimension, values[name])
+    return point
+
+
+def _set_by(preset: Preset) -> set[str]:
+    """Names that a preset or one of its bases sets, but for the root, which sets everything."""
+    names: set[str] = set()
+    while preset.name != ROOT_PRESET and preset.base is not None:
+        names |= preset.parameters.keys()
+        preset = load_preset(preset.base)
+    return names
+
+
+def _nearest(dimension: Dimension, value: Any) -> Any:
+    if isinstance(dimension, CategoricalDimension):
+        return dimension.choices[0]
+    inside = min(max(value, dimension.low), dimension.high)
+    if dimension.step is None:
+        return inside
+    return dimension.low + round((inside - dimension.low) / dimension.step) * dimension.step
