@@ -97,10 +97,8 @@ def importance(
     shares = {}
     for target, found in raw.measured.items():
         total = sum(found.values()) or 1.0
-        by_share = sorted([name for name in distributions if name in found], key=lambda name, f=found: -f[name])
-        shares[target] = tuple(
-            Share(name, found[name] / total, min(1.0, raw.chance[name] / total)) for name in by_share
-        )
+        ranked = sorted((name for name in distributions if name in found), key=found.__getitem__, reverse=True)
+        shares[target] = tuple(Share(name, found[name] / total, min(1.0, raw.chance[name] / total)) for name in ranked)
     note = f"PED-ANOVA over {len(numbers)}{of} completed trials: how the best {best} differ from all"
     return Importance(len(numbers), best, shares, note)
 

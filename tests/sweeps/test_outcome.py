@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def with_trials(outcome: Outcome, *changes: dict[str, Any]) -> Outcome:
     """The first completed trial again and again, each time with other fields."""
     first = outcome.all_trials[0]
     trials = tuple(replace(first, number=number, **change) for number, change in enumerate(changes))
-    return replace(outcome, all_trials=trials)
+    return replace(outcome, all_trials=trials, rungs=())
 
 
 def test_a_trial_beyond_a_constraint_is_not_on_the_front(outcome: Outcome) -> None:
@@ -56,12 +57,26 @@ def test_nor_does_it_win_or_count(outcome: Outcome) -> None:
         limited(outcome, train_seconds=1.0).winner("balanced")
 
 
-def test_what_a_trial_without_a_result_cost_is_its_time(outcome: Outcome) -> None:
+def test_the_cost_is_the_rungs_and_for_a_trial_without_one_its_time(outcome: Outcome) -> None:
     failed = outcome.all_trials[3]
     assert failed.started_at is not None
     assert failed.finished_at is not None
     spent = (failed.finished_at - failed.started_at).total_seconds()
-    assert outcome.growth()[-1].seconds == pytest.approx(10 + 9 + 8 + spent)
+    assert outcome.growth()[-1].seconds == pytest.approx(3 * 12.5 + spent)
+    older = replace(outcome, rungs=())  # a sweep from before rungs were kept
+    assert older.growth()[-1].seconds == pytest.approx(10 + 9 + 8 + spent)
+    assert older.growth()[-1].hypervolume == outcome.growth()[-1].hypervolume
+
+
+def test_a_trial_that_waits_or_was_stopped_costs_its_rungs(outcome: Outcome) -> None:
+    last = outcome.rungs[0]
+    lower = replace(last, step=30, seconds=4.0, at=last.at - timedelta(seconds=9), decision="goes on")
+    waiting = replace(outcome.all_trials[1], state="paused", metrics={})
+    found = replace(
+        outcome, all_trials=(outcome.all_trials[0], waiting), rungs=(lower, last, replace(lower, trial=1, at=last.at))
+    ).growth()
+    assert [(point.trial, point.seconds) for point in found] == [(0, 4.0), (0, 12.5), (1, 16.5)]
+    assert [point.gained for point in found] == pytest.approx([0.0, 1 / 6, 0.0])
 
 
 def test_seeds_of_one_configuration_compete_by_their_mean(outcome: Outcome) -> None:

@@ -67,18 +67,18 @@ class TestPareto:
 
 class TestHypervolume:
     def test_what_each_trial_added(self, command: Command, sweep_id: str) -> None:
-        # Scores (1/3, 0.5), then 0.7 at 4/15 of psnr: 1/6 + 4/15 * 0.2 = 0.22. Trial 3 failed after milliseconds.
+        # Scores (1/3, 0.5), then 0.7 at 4/15 of psnr: 1/6 + 4/15 * 0.2 = 0.22. Three trained 12.5 s, one milliseconds.
         ran = command("hypervolume", sweep_id)
         rows = [line.split() for line in ran.out.splitlines() if "+" in line]
         assert [row[0] for row in rows] == ["0", "2"]
-        assert "hypervolume 0.2200 after 4 trials and 27 s of training" in ran.out
+        assert "hypervolume 0.2200 after 4 trials and 38 s of training" in ran.out
         assert "psnr from 10 dB to 40 dB; feature_gain from 0 to 1" in ran.out
 
     def test_json_has_every_trial_and_the_scales(self, command: Command, sweep_id: str) -> None:
         found = json.loads(command("hypervolume", sweep_id, "--json").out)
         assert found["hypervolume"] == pytest.approx(0.22)
         assert [point["trial"] for point in found["history"]] == [0, 1, 2, 3]
-        assert [point["seconds"] for point in found["history"]][:3] == [10.0, 19.0, 27.0]
+        assert [point["seconds"] for point in found["history"]][:3] == [12.5, 25.0, 37.5]
         assert found["scales"][0] == {"name": "psnr", "unit": "dB", "reference": 10.0, "ideal": 40.0, "scale": "linear"}
 
     @pytest.mark.parametrize(("suffix", "head"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
@@ -99,7 +99,7 @@ class TestHypervolume:
         assert "hypervolume 0.0000 after 0 trials" in command("hypervolume", "played").out
         ran = command("hypervolume", "played", "--plot", tmp_path / "growth.png")
         assert ran.code == 2
-        assert "no trial has ended" in ran.err
+        assert "no trial has trained" in ran.err
 
 
 class TestPresets:
