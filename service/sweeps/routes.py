@@ -12,10 +12,12 @@ from service.dependencies import Configured, Cursor, Drivers, Limit, Store, Swee
 from service.errors import ProblemError, problem_docs
 from service.links import sweep_url
 from service.sweeps.schemas import (
+    SubmittedSweep,
     Sweep,
     SweepPage,
     Trial,
     TrialPage,
+    submitted_sweep,
     sweep_detail,
     sweep_summary,
     trial_detail,
@@ -64,10 +66,10 @@ IdempotencyKey = Annotated[
     "",
     summary="Ask for a sweep",
     status_code=201,
-    response_model=Sweep,
+    response_model=SubmittedSweep,
     openapi_extra=_SPEC_BODY,
     responses={
-        200: {"model": Sweep, "description": "The sweep that this Idempotency-Key made before."},
+        200: {"model": SubmittedSweep, "description": "The sweep that this Idempotency-Key made before."},
         201: {"headers": {"Location": {"description": "Address of the sweep.", "schema": {"type": "string"}}}},
         **problem_docs(400, 409, 413, 415, 422),
     },
@@ -80,17 +82,17 @@ def create_sweep(
     launcher: Drivers,
     settings: Configured,
     idempotency_key: IdempotencyKey = None,
-) -> Sweep:
+) -> SubmittedSweep:
     """Checks the whole spec (parameters, base, scene, objectives, rules), stores the sweep as `queued` and starts its
     driver. The spec may be JSON or YAML. Nothing is stored of a spec that can't work, nor of one of whose space a part
     breaks a rule of severity `error` that `allow` does not name."""
     spec = parse_spec(text)
-    refuse_errors(check_spec(spec, scene_root=settings.sweeps.scene_root))
+    warnings = refuse_errors(check_spec(spec, scene_root=settings.sweeps.scene_root))
     record, created = store.create_sweep(spec, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)
     response.status_code = 201 if created else 200
-    return sweep_detail(record)
+    return submitted_sweep(record, warnings)
 
 
 @router.get("", summary="List sweeps", response_model=SweepPage, responses=problem_docs(422))

@@ -55,6 +55,12 @@ class SweepPage(BaseModel):
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
+class SubmittedSweep(Sweep):
+    """A sweep that was asked for, and what to beware of in it."""
+
+    warnings: list[str] = Field(description="What the rules found that does not refuse it; see POST /configs/check.")
+
+
 class Failure(BaseModel):
     """Why a trial failed."""
 
@@ -156,6 +162,11 @@ def sweep_summary(record: SweepRecord) -> SweepSummary:
 def sweep_detail(record: SweepRecord) -> Sweep:
     """A record of the store as the service shows it alone."""
     return Sweep(**sweep_view(record, spec=True), links=_links(record))
+
+
+def submitted_sweep(record: SweepRecord, warnings: list[str]) -> SubmittedSweep:
+    """A record of the store as the service answers to the request that made it."""
+    return SubmittedSweep(**sweep_view(record, spec=True), links=_links(record), warnings=warnings)
 
 
 def trial_summary(record: TrialRecord) -> TrialSummary:

@@ -126,23 +126,29 @@ def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
     return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in drawn])
 
 
-def refuse_errors(plan: Plan) -> None:
+def refuse_errors(plan: Plan) -> list[str]:
     """Refuse a sweep of which a part of the space breaks an error that it does not allow.
+
+    Returns:
+        What else the rules found, one line each: warnings, and errors that are allowed.
 
     Raises:
         InvalidSpec: names the parameters, the share, and how to allow it.
     """
     checked = check_plan(plan)
-    issues = []
+    issues, warnings = [], []
     for finding in checked.findings:
+        part = "all" if finding.share == 1 else share_text(finding.share)
+        said = f"{part} of the space breaks {finding.rule}: {finding}"
         if finding.refuses:
             varied = [name for name in finding.parameters if name in plan.spec.space]
             field = f"space.{varied[0]}" if varied else f"parameters.{next(iter(finding.parameters))}"
-            part = "all" if finding.share == 1 else share_text(finding.share)
-            remedy = f"{part} of the space breaks {finding.rule}: {finding}, or give allow: [{finding.rule}]"
-            issues.append(Issue(field, MISSING, remedy))
+            issues.append(Issue(field, MISSING, f"{said}, or give allow: [{finding.rule}]"))
+        else:
+            warnings.append(said)
     if issues:
         raise InvalidSpec(issues)
+    return warnings
 
 
 def share_text(share: float) -> str:

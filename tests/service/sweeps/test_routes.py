@@ -68,6 +68,7 @@ class TestCreate:
         answer = client.post(URL, json={**spec, "space": RANDOM_FEATURES, "allow": ["no-features"]})
         assert answer.status_code == 201
         assert answer.json()["spec"]["allow"] == ["no-features"]
+        assert "of the space breaks no-features" in answer.json()["warnings"][0]
 
     def test_without_a_key_each_post_is_a_sweep(self, client: TestClient, spec: dict[str, object]) -> None:
         assert client.post(URL, json=spec).json()["id"] != client.post(URL, json=spec).json()["id"]
