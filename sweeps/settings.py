@@ -78,7 +78,7 @@ class Settings:
         return self.data_dir / "sweeps" / sweep_id
 
     def sweep_bytes(self, sweep_id: str) -> int:
-        """What a sweep's folder takes on this machine's disk, bytes: checkpoints most of all. 0 where it is not here."""
+        """What a sweep takes on this machine, bytes, its checkpoints most of all; 0 where none of it is here."""
         files = (path for path in self.sweep_dir(sweep_id).rglob("*") if path.is_file() and not path.is_symlink())
         total = 0
         for path in files:

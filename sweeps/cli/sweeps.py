@@ -285,7 +285,7 @@ def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[i
         rung = last.get(trial.number)
         state = styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else "")
         if rung is not None and rung.reason and trial.state in ("paused", "pruned"):
-            state += f" [dim]{rung.reason}[/]"
+            state += f": [dim]{rung.reason}[/]"
         measured = rung.metrics if rung is not None and not trial.metrics else trial.metrics
         style = "" if trial.metrics else "dim"
         shown.add_row(
