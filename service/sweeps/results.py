@@ -14,7 +14,7 @@ from service.sweeps.result_schemas import Front, Hypervolume, Importances, Winne
 from service.sweeps.schemas import trial_summary
 from sweeps.analysis.claims import claims_report
 from sweeps.analysis.export import preset_yaml
-from sweeps.analysis.provenance import environment_of
+from sweeps.analysis.provenance import origin_of
 from sweeps.analysis.scenarios import SCENARIOS
 from sweeps.outcome import Outcome, repeat_command
 from sweeps.views import claims_view, front_view, hypervolume_view, importance_view, winner_view
@@ -103,7 +103,7 @@ def export(
     name = f"{outcome.sweep.name}-trial-{chosen.number}"
     if form == "nerfstudio":
         return _yaml(exporter.export(sweep_id, chosen.number), f"{name}-config.yml")
-    return _yaml(preset_yaml(outcome.sweep, chosen, environment_of(store, chosen), why=why), f"{name}.yaml")
+    return _yaml(preset_yaml(outcome.sweep, chosen, origin_of(store, chosen), why=why), f"{name}.yaml")
 
 
 def _yaml(text: str, file_name: str) -> Response:
