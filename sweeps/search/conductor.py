@@ -89,17 +89,19 @@ class Conductor:
         self._first = [*plan.first, *earlier.points]
         self._known = list(earlier.results)  # what the sampler learns from beside the history
         self.running: set[int] = set()
+        self._idle = False
         self.stop: Stop | None = None
         """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
 
     def next_job(self) -> TrialJob | None:
         """What a free worker does now; None: nothing, until one that runs has ended, or never where none runs."""
-        while self._may_start():
+        while not self._idle and self._may_start():
             if self._queued:
                 number = self._queued.pop(0)
             else:
                 decision = self._strategy.next(self.history)
                 if decision is None:
+                    self._idle = bool(self.running)  # asked again before one of them has ended, it would say the same
                     return None
                 number = self._new_trial(decision) if isinstance(decision, Start) else self._promote(decision)
             if self._is_launchable(number):
@@ -115,6 +117,7 @@ class Conductor:
             failure: what the trial fails of; None: the worker was lost, and the trial is tried again.
         """
         self.running.discard(number)
+        self._idle = False
         trial = self._held.close_attempt(number, message=message, failure=failure)
         self._recall(trial)
         if trial.state == "queued":
