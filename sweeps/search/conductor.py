@@ -4,21 +4,23 @@ Optuna's study, which shows; knows nothing of Ray, so that a simulation conducts
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sweeps.search.earlier import EARLIER, Earlier
 from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
-from sweeps.search.rungs import hopeless, ranking
+from sweeps.search.rungs import hopeless
+from sweeps.search.standings import Standings
 from sweeps.search.stopping import Spent, Stop, StopRules
 from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob
 from sweeps.spec.check import launch_error
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.driving import DrivenSweep
-from sweeps.store.records import Failed, TrialRecord
+from sweeps.store.records import Failed, RungRecord, TrialRecord
 
 log = logging.getLogger("sweeps.driver")
 
@@ -83,8 +85,11 @@ class Conductor:
         self._spent = spent
         self._is_stopping = is_stopping
         self._on_end = on_end
-        rungs = held.rungs()
-        self.history = [recall(trial, [r for r in rungs if r.trial == trial.number]) for trial in held.trials()]
+        rungs: dict[int, list[RungRecord]] = defaultdict(list)
+        for rung in held.rungs():
+            rungs[rung.trial].append(rung)
+        self.history = [recall(trial, rungs[trial.number]) for trial in held.trials()]
+        self._standings = Standings(self._goal)
         self._queued = [trial.number for trial in self.history if trial.state == "queued"]
         self._first = [*plan.first, *earlier.points]
         self._known = list(earlier.results)  # what the sampler learns from beside the history
@@ -97,15 +102,22 @@ class Conductor:
         """What a free worker does now; None: nothing, until one that runs has ended, or never where none runs."""
         while not self._idle and self._may_start():
             if self._queued:
-                number = self._queued.pop(0)
+                trial = self._held.trial(self._queued.pop(0))
+                refusal = self._refusal(trial.configuration)
             else:
                 decision = self._strategy.next(self.history)
                 if decision is None:
                     self._idle = bool(self.running)  # asked again before one of them has ended, it would say the same
                     return None
-                number = self._new_trial(decision) if isinstance(decision, Start) else self._promote(decision)
-            if self._is_launchable(number):
-                return self._launch(number)
+                if isinstance(decision, Start):
+                    trial, refusal = self._new_trial(decision)
+                else:
+                    trial, refusal = self._promote(decision), None
+            if refusal is None:
+                return self._launch(trial)
+            trial = self._held.fail_queued_trial(trial.number, Failed("invalid", refusal.message))
+            self._recall(trial, [])
+            self._note_end(trial, [])
         return None
 
     def ended(self, number: int, message: str, failure: Failed | None) -> None:
@@ -119,14 +131,15 @@ class Conductor:
         self.running.discard(number)
         self._idle = False
         trial = self._held.close_attempt(number, message=message, failure=failure)
-        self._recall(trial)
+        rungs = self._held.rungs(number)
+        self._recall(trial, rungs)
         if trial.state == "queued":
             log.warning("trial %d: lost (%s); it is queued again", number, message)
             self._queued.append(number)
         elif trial.state == "paused":
             self._note_pause(trial)
         else:
-            self._note_end(trial)
+            self._note_end(trial, rungs)
 
     def _may_start(self) -> bool:
         if self.stop is None:
@@ -141,14 +154,14 @@ class Conductor:
 
     def stop_waiting(self) -> None:
         """End every trial that still waits at a rung: the sweep is over."""
-        for trial in list(self.history):
-            if trial.state == "paused":
-                rank = ranking(self.history, trial.step, self._goal)[trial.number]
-                self._stop(trial.number, f"{rank} when the sweep ended")
+        self._standings.see(self.history)
+        for step in self._goal.rungs[:-1]:
+            for number in self._standings.in_line(step):
+                self._stop(number, f"{self._standings.rank(number, step)} when the sweep ended")
 
     # New trials
 
-    def _new_trial(self, start: Start) -> int:
+    def _new_trial(self, start: Start) -> tuple[TrialRecord, _Refusal | None]:
         number = len(self.history)
         first = None if start.to_end else self._next_first()
         given = start.parameters if first is None else first
@@ -168,7 +181,7 @@ class Conductor:
             log.warning("trial %d: %s", number, refusal.message)
         elif start.to_end:
             log.info("trial %d: %s", number, start.reason)
-        return number
+        return record, refusal
 
     def _next_first(self) -> Mapping[str, Any] | None:
         """A point to be tried first that no trial has: each is tried once, whatever was restarted."""
@@ -199,46 +212,40 @@ class Conductor:
         error = launch_error(configuration, self._plan.spec.allow)
         return None if error is None else _Refusal(f"{error.rule}: {error}", "invalid")
 
-    def _is_launchable(self, number: int) -> bool:
-        """Whether a trial may start; one that may not has failed as invalid."""
-        refusal = self._refusal(self._held.trial(number).configuration)
-        if refusal is None:
-            return True
-        self._recall(trial := self._held.fail_queued_trial(number, Failed("invalid", refusal.message)))
-        self._note_end(trial)
-        return False
-
     # Rungs
 
-    def _promote(self, resume: Resume) -> int:
+    def _promote(self, resume: Resume) -> TrialRecord:
         step = self.history[resume.number].step
         target = next(rung for rung in self._goal.rungs if rung > step)
-        self._recall(self._held.promote(resume.number, target_step=target, reason=resume.reason))
+        trial = self._held.promote(resume.number, target_step=target, reason=resume.reason)
         log.info("trial %d: goes on to step %d (%s)", resume.number, target, resume.reason)
-        return resume.number
+        return trial
 
     def _note_pause(self, trial: TrialRecord) -> None:
         values = self._values(self.history[trial.number].rungs[-1].metrics)
-        rank = ranking(self.history, trial.target_step, self._goal)[trial.number]
+        self._standings.see(self.history)
+        rank = self._standings.rank(trial.number, trial.target_step)
         log.info("trial %d: waits at step %d with %s (%s)", trial.number, trial.target_step, values, rank)
         self._held.explain(trial.number, reason=str(rank))
-        for number, reason in hopeless(self.history, self._goal).items():
+        for number, reason in hopeless(self._standings, self._goal).items():
             self._stop(number, reason)
 
     def _stop(self, number: int, reason: str) -> None:
         trial = self._held.stop(number, reason=reason)
-        self._recall(trial)
+        rungs = self._held.rungs(number)
+        self._recall(trial, rungs)
         log.info("trial %d: stopped at step %d (%s)", number, trial.step, reason)
-        self._note_end(trial)
+        self._note_end(trial, rungs)
 
     # Jobs
 
-    def _launch(self, number: int) -> TrialJob:
-        trial = self._held.trial(number)
+    def _launch(self, trial: TrialRecord) -> TrialJob:
+        number = trial.number
         attempt = self._held.start_attempt(number)
         self.running.add(number)
-        self._recall(self._held.trial(number))
-        measured = self.history[number].rungs
+        known = self.history[number]
+        self.history[number] = replace(known, state="running", running_to=trial.target_step)
+        measured = known.rungs
         if not measured:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
             chosen = chosen or "the base's values"
@@ -259,21 +266,21 @@ class Conductor:
             peak_memory_gb_before=max((rung.metrics.get("peak_memory_gb", 0.0) for rung in measured), default=0.0),
         )
 
-    def _note_end(self, trial: TrialRecord) -> None:
+    def _note_end(self, trial: TrialRecord, rungs: Sequence[RungRecord]) -> None:
         if trial.state == "completed":
             log.info(
                 "trial %d: completed with %s in %.1f s", trial.number, self._values(trial.metrics), trial.seconds or 0.0
             )
         elif trial.state == "failed":
             log.warning("trial %d: failed (%s: %s)", trial.number, trial.failure_reason, trial.failure_message)
-        self._study.tell(trial, self._held.rungs(trial.number), self._sweep_folder)
+        self._study.tell(trial, rungs, self._sweep_folder)
         self._on_end(trial)
 
     def _values(self, metrics: Mapping[str, float]) -> str:
         return ", ".join(f"{objective.name} {metrics[objective.name]:.4g}" for objective in self._plan.objectives)
 
-    def _recall(self, trial: TrialRecord) -> None:
-        self.history[trial.number] = recall(trial, self._held.rungs(trial.number))
+    def _recall(self, trial: TrialRecord, rungs: Sequence[RungRecord]) -> None:
+        self.history[trial.number] = recall(trial, rungs)
 
 
 def _short(value: Any) -> str:

@@ -28,17 +28,20 @@ from sweeps.store.database import Database
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import kill_if_alive, this_process
 from sweeps.store.records import Process, TrialRecord
-from sweeps.store.states import FINISHED_TRIAL
 
 if TYPE_CHECKING:  # Optuna takes a second to import
+    from sweeps.search.checkpoints import KeptCheckpoints
     from sweeps.search.conductor import Conductor
     from sweeps.search.study import Study
 
 log = logging.getLogger("sweeps.driver")
 
 COMPLETED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 3
-PLOT_EVERY = 5
-"""Trials between refreshed plots in the dashboard."""
+PLOT_EVERY = 30.0
+"""Seconds between refreshed plots in the dashboard, and at least twenty times what one takes: it shows all trials."""
+
+_GPU_SECONDS_EVERY = 10.0
+"""Seconds between counts of the GPU time spent, a sum over all attempts."""
 
 
 def run_sweep(sweep_id: str, settings: Settings, *, trainer: str = DEFAULT_TRAINER) -> int:
@@ -83,6 +86,8 @@ class _Drive:
         self.interrupted = False
         self.conductor: Conductor | None = None
         self.gpus_per_trial = 0.0
+        self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
+        self._plot_at = time.monotonic() + PLOT_EVERY
         self._driven_before = held.sweep().driver_seconds
         self._start = time.monotonic()
         self._over = threading.Event()
@@ -149,8 +154,10 @@ class _Drive:
         return self.cancelled or self.interrupted
 
     def _spent(self) -> Spent:
-        driven = self._driven_before + time.monotonic() - self._start
-        return Spent(driven, self.gpus_per_trial * self.held.attempt_seconds() if self.gpus_per_trial else 0.0)
+        now = time.monotonic()
+        if self.gpus_per_trial and now - self._gpu_seconds_at >= _GPU_SECONDS_EVERY:
+            self._gpu_seconds, self._gpu_seconds_at = self.gpus_per_trial * self.held.attempt_seconds(), now
+        return Spent(self._driven_before + now - self._start, self._gpu_seconds)
 
     def _drive(self) -> None:
         sweep = self.held.sweep()
@@ -192,11 +199,15 @@ class _Drive:
         self._plot(study, plan)
 
     def _conductor(self, study: Study, plan: Plan) -> Conductor:
+        from sweeps.search.checkpoints import KeptCheckpoints
         from sweeps.search.conductor import Conductor
         from sweeps.search.earlier import earlier_trials
         from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
 
         goal = Goal.of(plan)
+        checkpoints = KeptCheckpoints(
+            self.held, plan.objectives, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
+        )
         return Conductor(
             self.held,
             study,
@@ -208,7 +219,7 @@ class _Drive:
             spent=self._spent,
             is_stopping=self._stopping,
             sweep_folder=self.folder,
-            on_end=lambda trial: self._after_trial(trial, study, plan),
+            on_end=lambda trial: self._after_trial(trial, checkpoints, study, plan),
         )
 
     def _first_job(self, plan: Plan) -> TrialJob:
@@ -226,26 +237,14 @@ class _Drive:
             sweep_folder=self.folder,
         )
 
-    def _after_trial(self, trial: TrialRecord, study: Any, plan: Plan) -> None:
-        trials = self.held.trials()
-        self._drop_checkpoints(trials, plan)
-        ended = sum(other.state in FINISHED_TRIAL for other in trials)
-        if ended % PLOT_EVERY == 0:
+    def _after_trial(self, trial: TrialRecord, checkpoints: KeptCheckpoints, study: Study, plan: Plan) -> None:
+        checkpoints.note_end(trial)
+        if (start := time.monotonic()) >= self._plot_at:
             self._plot(study, plan)
+            end = time.monotonic()
+            self._plot_at = end + max(PLOT_EVERY, 20 * (end - start))
 
-    def _drop_checkpoints(self, trials: list[TrialRecord], plan: Plan) -> None:
-        """Keep checkpoints of the front alone: a dominated trial never comes back to it."""
-        from sweeps.analysis.pareto import front_of
-
-        results = {trial.number: trial.metrics for trial in trials if trial.state == "completed"}
-        front = set(front_of(plan.objectives, results))
-        for trial in trials:
-            if trial.state == "completed" and trial.checkpoint and trial.number not in front:
-                self.held.drop_checkpoint(trial.number)
-            if trial.state in ("completed", "pruned", "failed") and trial.number not in front:
-                shutil.rmtree(self.settings.trial_dir(trial.sweep_id, trial.number) / "checkpoints", ignore_errors=True)
-
-    def _plot(self, study: Any, plan: Plan) -> None:
+    def _plot(self, study: Study, plan: Plan) -> None:
         from sweeps.analysis.interactive import front_figure
 
         results = {trial.number: trial.metrics for trial in self.held.trials() if trial.state == "completed"}

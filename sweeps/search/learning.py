@@ -9,7 +9,6 @@ with the values measured there, also for trials that have trained on since. Sour
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import optuna
@@ -44,45 +43,24 @@ def constraint_values(goal: Goal, metrics: Mapping[str, float], *, out_of_memory
     return {**values, _OUT_OF_MEMORY: 1.0 if out_of_memory else -1.0}
 
 
-class AtRung(optuna.samplers.BaseSampler):
-    """A sampler that sees our history at the best rung to learn from, and not the study that asks it.
+def study_for(
+    sampler: optuna.samplers.BaseSampler, name: str, goal: Goal, history: Sequence[TrialHistory]
+) -> optuna.Study:
+    """A study in memory in which the sampler proposes: it knows what the sampler may learn from, and no more.
 
     Args:
-        sampler: one of Optuna's that learns.
+        sampler: one of Optuna's.
         name: which.
         goal: of the sweep.
         history: every trial so far.
     """
-
-    def __init__(
-        self, sampler: optuna.samplers.BaseSampler, name: str, goal: Goal, history: Sequence[TrialHistory]
-    ) -> None:
-        self._sampler = sampler
-        self._view = _view(sampler, name, goal, history)
-        # Samplers note things on the trial that they propose; this one stands for it in the view.
-        storage = self._view._storage
-        self._trial = storage.get_trial(storage.create_new_trial(self._view._study_id))
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """See BaseSampler."""
-        return self._sampler.infer_relative_search_space(self._view, self._trial)
-
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
-        """See BaseSampler."""
-        return self._sampler.sample_relative(self._view, self._trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> Any:
-        """See BaseSampler."""
-        return self._sampler.sample_independent(self._view, self._trial, param_name, param_distribution)
-
-
-def learning(
-    sampler: optuna.samplers.BaseSampler, name: str, goal: Goal, history: Sequence[TrialHistory]
-) -> optuna.samplers.BaseSampler:
-    """The sampler with our history before its eyes, where it learns at all."""
-    return AtRung(sampler, name, goal, history) if name in LEARNING else sampler
+    directions = [objective.direction for objective in goal.objectives]
+    study = optuna.create_study(directions=directions, sampler=sampler)
+    if name in LEARNING:
+        study.add_trials(_known(sampler, name, goal, history))
+    elif name == "qmc" and history:  # takes the space from a row that is there
+        study.add_trial(_row(goal, history[0], TrialState.RUNNING, None, None))
+    return study
 
 
 def rung_to_learn_from(goal: Goal, history: Sequence[TrialHistory]) -> int:
@@ -94,43 +72,48 @@ def rung_to_learn_from(goal: Goal, history: Sequence[TrialHistory]) -> int:
     return goal.rungs[0]
 
 
-def _view(sampler: optuna.samplers.BaseSampler, name: str, goal: Goal, history: Sequence[TrialHistory]) -> optuna.Study:
+def _known(
+    sampler: optuna.samplers.BaseSampler, name: str, goal: Goal, history: Sequence[TrialHistory]
+) -> list[FrozenTrial]:
+    """Results at the rung to learn from, failures and open trials, of each the newest MOST_RESULTS and no more."""
     step = rung_to_learn_from(goal, history)
+    most = MOST_RESULTS[name]
     measured = [(trial, result) for trial in history if (result := _result(trial, step)) is not None]
     failed = [trial for trial in history if trial.state == "failed" and is_learned_from(trial.failure_reason)]
-    study = optuna.create_study(directions=[objective.direction for objective in goal.objectives], sampler=sampler)
+    is_open = [trial for trial in history if trial.state in OPEN and _result(trial, step) is None]
     values = np.array([[result.metrics[o.name] for o in goal.objectives] for _, result in measured])
-    most = MOST_RESULTS[name]
-    kept = _front_and_newest(values, [o.direction for o in goal.objectives], most) if len(measured) > most else None
-    rows = []
-    for i, (trial, result) in enumerate(measured):
-        if kept is None or kept[i]:
-            constraints = constraint_values(goal, result.metrics)
-            rows.append(_row(goal, trial, TrialState.COMPLETE, values[i].tolist(), constraints))
-    for trial in failed[-most:]:
-        rows.append(_failed_row(name, goal, trial, values, [row.constraints for row in rows]))
+    if len(measured) > most:
+        kept = _front_and_newest(values, [o.direction for o in goal.objectives], most)
+        measured, values = [measured[i] for i in kept], values[kept]
+    rows = [
+        _row(goal, trial, TrialState.COMPLETE, row.tolist(), constraint_values(goal, result.metrics))
+        for (trial, result), row in zip(measured, values, strict=True)
+    ]
+    rows += _failed_rows(name, goal, failed[-most:], values, [row.constraints for row in rows])
     if name == "nsga2":
         _number_generations(sampler, rows)
-    known = {trial.number for trial, _ in measured}
-    for trial in history:
-        if trial.state in OPEN and trial.number not in known:
-            rows.append(_row(goal, trial, TrialState.RUNNING, None, None))
-    study.add_trials(row for row in rows if row is not None)
-    return study
+    return rows + [_row(goal, trial, TrialState.RUNNING, None, None) for trial in is_open[-most:]]
 
 
-def _failed_row(
-    name: str, goal: Goal, trial: TrialHistory, values: NDArray[np.float64], seen: Sequence[Mapping[str, float]]
-) -> FrozenTrial:
-    """A failure as a sampler learns it. TPE counts a pruned trial as bad; the others see finished ones alone, for which
-    the worst values seen stand: worse ones would bend a Gaussian process, and none at all lets it come back."""
-    constraints = {key: max((one[key] for one in seen), default=1.0) for key in goal.constraints}
-    constraints[_OUT_OF_MEMORY] = 1.0 if trial.failure_reason == "oom" else -1.0
-    if name == "tpe" or len(values) == 0:
-        return _row(goal, trial, TrialState.PRUNED, None, constraints)
-    directions = [objective.direction for objective in goal.objectives]
-    worst = costs(costs(values, directions).max(axis=0, keepdims=True), directions)[0]
-    return _row(goal, trial, TrialState.COMPLETE, worst.tolist(), constraints)
+def _failed_rows(
+    name: str,
+    goal: Goal,
+    failed: Sequence[TrialHistory],
+    values: NDArray[np.float64],  # [results, objectives]
+    seen: Sequence[Mapping[str, float]],
+) -> list[FrozenTrial]:
+    """Failures as a sampler learns them. TPE counts a pruned trial as bad; the others see finished ones alone, for
+    which the worst values seen stand: worse ones would bend a Gaussian process, and none at all lets it come back."""
+    state, worst = TrialState.PRUNED, None
+    if name != "tpe" and len(values):
+        directions = [objective.direction for objective in goal.objectives]
+        turned = costs(values, directions).max(axis=0, keepdims=True)
+        state, worst = TrialState.COMPLETE, costs(turned, directions)[0].tolist()
+    broken = {key: max((one[key] for one in seen), default=1.0) for key in goal.constraints}
+    return [
+        _row(goal, trial, state, worst, {**broken, _OUT_OF_MEMORY: 1.0 if trial.failure_reason == "oom" else -1.0})
+        for trial in failed
+    ]
 
 
 def _row(
@@ -157,14 +140,11 @@ def _front_and_newest(
     values: NDArray[np.float64],  # [results, objectives]
     directions: Sequence[str],
     most: int,
-) -> NDArray[np.bool_]:
-    """Which results to keep. [results]"""
-    kept = non_dominated(values, directions)
-    for index in range(len(values) - 1, -1, -1):
-        if kept.sum() >= most:
-            break
-        kept[index] = True
-    return kept
+) -> NDArray[np.int64]:
+    """Which results to keep, in their order."""
+    on_front = non_dominated(values, directions)
+    front, rest = np.flatnonzero(on_front)[-most:], np.flatnonzero(~on_front)
+    return np.sort(np.concatenate([front, rest[max(0, len(rest) - (most - len(front))) :]]))
 
 
 def _number_generations(sampler: optuna.samplers.BaseSampler, rows: Sequence[FrozenTrial]) -> None:

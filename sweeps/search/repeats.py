@@ -27,10 +27,11 @@ class Repeated:
     def next(self, history: Sequence[TrialHistory]) -> Start | Resume | None:
         """See sweeps.search.history.Strategy."""
         decision = self._strategy.next(history)
-        searching = any(trial.running_to is not None for trial in history[: self._goal.trials])
-        if decision is not None or searching:
+        if decision is not None:
             return decision
         found = history[: self._goal.trials]
+        if any(trial.running_to is not None for trial in found):
+            return None
         best = [rank for rank in ranking(found, self._goal.rungs[-1], self._goal).items() if rank[1].feasible]
         for number, rank in best[: self._top]:
             parameters = history[number].parameters

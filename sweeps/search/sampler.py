@@ -37,7 +37,9 @@ def choose_sampler(goal: Goal) -> tuple[Sampler, str]:
     return "gp", "a Gaussian process needs the fewest trials where they are dear"
 
 
-def make_sampler(name: Sampler, goal: Goal, number: int, *, attempt: int = 0) -> optuna.samplers.BaseSampler:
+def make_sampler(
+    name: Sampler, goal: Goal, number: int, *, attempt: int = 0, proposed: int = 0
+) -> optuna.samplers.BaseSampler:
     """The sampler that proposes trial `number`.
 
     Built anew for each trial from the sweep's seed and the trial's number: a restarted driver then proposes what the
@@ -48,6 +50,7 @@ def make_sampler(name: Sampler, goal: Goal, number: int, *, attempt: int = 0) ->
         goal: of the sweep.
         number: the trial to propose.
         attempt: proposals for it that were turned down.
+        proposed: rows of the study so far; places the proposal in a sequence.
     """
     digest = hashlib.sha256(f"sampler:{goal.seed}:{number}:{attempt}".encode()).digest()
     seed = int.from_bytes(digest[:4], "big")
@@ -65,11 +68,20 @@ def make_sampler(name: Sampler, goal: Goal, number: int, *, attempt: int = 0) ->
             return samplers.GPSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
         if name == "nsga2":
             return samplers.NSGAIISampler(population_size=min(50, max(4, goal.trials // 5)), seed=seed)
-        if name == "qmc":  # one sequence for the sweep: its seed, and the study counts the points taken
-            return samplers.QMCSampler(
-                scramble=True, seed=goal.seed, warn_asynchronous_seeding=False, warn_independent_sampling=False
-            )
+        if name == "qmc":
+            return _Sequence(goal.seed, max(0, proposed - 1))  # the first proposal of all is by chance
         return samplers.RandomSampler(seed=seed)
+
+
+class _Sequence(optuna.samplers.QMCSampler):
+    """One sequence for the sweep, by its seed. Optuna counts the points taken in an attribute of the study."""
+
+    def __init__(self, seed: int, index: int) -> None:
+        super().__init__(scramble=True, seed=seed, warn_asynchronous_seeding=False, warn_independent_sampling=False)
+        self._index = index
+
+    def _find_sample_id(self, study: optuna.Study, search_space: Mapping[str, Any]) -> int:
+        return self._index
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, Dimension], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +135,14 @@ def labels(space: Mapping[str, Dimension], sampled: Mapping[str, Any]) -> dict[s
     return {
         name: _label(value) if isinstance(space[name], CategoricalDimension) else value
         for name, value in sampled.items()
+    }
+
+
+def chosen(space: Mapping[str, Dimension], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Values from what Optuna shows: the inverse of `labels`."""
+    return {
+        name: _choice(dimension, value) if isinstance(dimension := space[name], CategoricalDimension) else value
+        for name, value in shown.items()
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,15 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.errors import StoreUnavailable
 from sweeps.search.history import Goal, TrialHistory
-from sweeps.search.learning import constraint_values, is_learned_from, learning
-from sweeps.search.sampler import distributions, labels, make_sampler, suggest
+from sweeps.search.learning import constraint_values, is_learned_from, study_for
+from sweeps.search.sampler import chosen, distributions, labels, make_sampler, suggest
+from sweeps.search.study_rows import End, end_row, enter_row
 from sweeps.spec.space import is_active, ordered
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.database import BUSY_SECONDS, store_url
@@ -52,13 +55,21 @@ def open_storage(url: str) -> RDBStorage:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                return RDBStorage(name, engine_kwargs={"connect_args": waits})
+                storage = RDBStorage(name, engine_kwargs={"connect_args": waits})
+            if waits:  # as our own tables: with write-ahead logging, a commit need not wait for the disk to be safe
+                event.listen(storage.engine, "connect", _do_not_wait_for_the_disk)
+                storage.engine.dispose()
+            return storage
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             # Optuna creates its tables without a lock: of two processes that start at once one finds them half made.
             if attempt == _OPENING_TRIES - 1:
                 raise StoreUnavailable(f"Optuna's tables can't be opened: {str(error).splitlines()[0]}") from error
             time.sleep(0.2 * (attempt + 1))
     raise AssertionError("unreachable")
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 class Study:
@@ -75,13 +86,14 @@ class Study:
         artifacts_dir.mkdir(parents=True, exist_ok=True)
         self._plan = plan
         self._goal = Goal.of(plan)
+        self._ids: dict[int, int] = {}  # number of a row -> its id in the storage
+        self._left_over: dict[int, FrozenTrial] = {}  # number of a trial to come -> its row, already there
         self._artifacts = FileSystemArtifactStore(str(artifacts_dir))
         self.storage = storage
         self.study = optuna.create_study(
             storage=storage,
             study_name=study_name(sweep),
             directions=[objective.direction for objective in plan.objectives],
-            sampler=optuna.samplers.RandomSampler(seed=0),
             load_if_exists=True,
         )
         with warnings.catch_warnings():
@@ -104,14 +116,12 @@ class Study:
         Returns:
             Number of the row in the study, and the values chosen.
         """
-        made = make_sampler(sampler, self._goal, number, attempt=attempt)
-        self.study.sampler = learning(made, sampler, self._goal, history)
-        left_over = self._left_over(number)
-        # Where a driver died between asking and writing its own row, its proposal is still the next one.
-        trial = self.study.ask() if left_over is None else optuna.Trial(self.study, left_over)
+        if (left := self._left_over.pop(number, None)) is not None:
+            return left.number, chosen(self._goal.space, left.params)
+        made = make_sampler(sampler, self._goal, number, attempt=attempt, proposed=len(self._ids))
+        trial = study_for(made, sampler, self._goal, history).ask()
         sampled = suggest(trial, self._goal.space, self._plan.fixed)
-        trial.set_user_attr(NUMBER, number)
-        return trial.number, sampled
+        return self._enter(number, sampled), sampled
 
     def put(self, number: int, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Enter a new trial whose values were not chosen by Optuna.
@@ -127,9 +137,10 @@ class Study:
         for name in ordered(space):
             if name in given and is_active(space[name], {**self._plan.fixed, **taken}):
                 taken[name] = given[name]
-        left_over = self._left_over(number)
-        if left_over is not None:  # a proposal that nobody takes up any more
-            self.study.tell(self.storage.get_trial(left_over).number, state=TrialState.FAIL)
+        if (left := self._left_over.pop(number, None)) is not None:
+            if chosen(space, left.params) == taken:
+                return left.number, taken
+            self._end(left.number, End(TrialState.FAIL))
         return self._enter(number, taken), taken
 
     def turn_down(self, optuna_trial: int, reason: str, *, out_of_memory: bool) -> None:
@@ -140,16 +151,11 @@ class Study:
             reason: why, one line.
             out_of_memory: whether it was predicted to take too much.
         """
-        trial = self._open(self._id_of(optuna_trial))
-        for name, value in constraint_values(self._goal, {}, out_of_memory=out_of_memory).items():
-            trial.set_constraint(name, value)
-        trial.set_user_attr("turned_down", reason)
-        self.study.tell(optuna_trial, state=TrialState.PRUNED)
+        broken = _system_attrs(constraint_values(self._goal, {}, out_of_memory=out_of_memory))
+        self._end(optuna_trial, End(TrialState.PRUNED, None, {"turned_down": reason}, broken))
 
     def tell(self, trial: TrialRecord, rungs: Sequence[RungRecord], sweep_folder: Path) -> None:
         """Tell the study how a trial of ours ended. Once told, nothing happens.
-
-        Attributes and pictures are set first: Optuna refuses them on a finished trial.
 
         Args:
             trial: a finished trial.
@@ -158,27 +164,26 @@ class Study:
         """
         if trial.optuna_trial is None:
             raise ValueError(f"trial {trial.number} has no row in the study; reconcile first")
-        trial_id = self._id_of(trial.optuna_trial)
-        if self.storage.get_trial(trial_id).state.is_finished():
-            return
-        row = self._open(trial_id)
-        for name, value in {**_attributes(trial), **_at_rungs(rungs)}.items():
-            row.set_user_attr(name, value)
+        # Samplers count a pruned trial as bad; a failed one they never see, and propose it again.
+        state, values = TrialState.PRUNED, None
+        if trial.state == "completed":
+            state, values = TrialState.COMPLETE, [trial.metrics[objective.name] for objective in self._plan.objectives]
+        elif trial.state == "failed" and not is_learned_from(trial.failure_reason):
+            state = TrialState.FAIL
         measured = rungs[-1].metrics if rungs else trial.metrics
         out_of_memory = trial.failure_reason == "oom"
+        constraints: dict[str, float] = {}
         if measured or out_of_memory:
-            for name, value in constraint_values(self._goal, measured, out_of_memory=out_of_memory).items():
-                row.set_constraint(name, value)
-        pictures = self._upload(trial_id, trial, sweep_folder)
-        self._note(row, _note(trial, rungs, pictures))
-        if trial.state == "completed":
-            values = [trial.metrics[objective.name] for objective in self._plan.objectives]
-            self.study.tell(trial.optuna_trial, values)
-        elif trial.state == "pruned" or is_learned_from(trial.failure_reason):
-            # Samplers count a pruned trial as bad; a failed one they never see, and propose it again.
-            self.study.tell(trial.optuna_trial, state=TrialState.PRUNED)
-        else:
-            self.study.tell(trial.optuna_trial, state=TrialState.FAIL)
+            constraints = constraint_values(self._goal, measured, out_of_memory=out_of_memory)
+        pictures = self._upload(self._ids[trial.optuna_trial], trial, sweep_folder)
+        end = End(
+            state,
+            values,
+            {**_attributes(trial), **_at_rungs(rungs)},
+            _system_attrs(constraints),
+            _note(trial, rungs, pictures),
+        )
+        self._end(trial.optuna_trial, end)
 
     def reconcile(
         self, trials: Sequence[TrialRecord], rungs: Sequence[RungRecord], sweep_folder: Path
@@ -198,6 +203,10 @@ class Study:
             Trial number -> row in the study, for rows that are new; note them in our tables.
         """
         rows = {row.number: row for row in self.study.get_trials(deepcopy=False)}
+        self._ids = {number: row._trial_id for number, row in rows.items()}
+        measured: dict[int, list[RungRecord]] = defaultdict(list)
+        for rung in rungs:
+            measured[rung.trial].append(rung)
         changed: dict[int, int] = {}
         for trial in trials:
             row = rows.get(trial.optuna_trial) if trial.optuna_trial is not None else None
@@ -206,19 +215,17 @@ class Study:
             told = is_ours and row is not None and row.state.is_finished()
             optuna_trial = trial.optuna_trial
             if not is_ours or (told and not (ended and _agrees(row, trial))):
-                optuna_trial = self._enter(trial.number, trial.parameters)
-                changed[trial.number] = optuna_trial
-            if ended:
-                own = [rung for rung in rungs if rung.trial == trial.number]
-                self.tell(replace(trial, optuna_trial=optuna_trial), own, sweep_folder)
+                optuna_trial = changed[trial.number] = self._enter(trial.number, trial.parameters)
+                told = False
+            if ended and not told:
+                self.tell(replace(trial, optuna_trial=optuna_trial), measured[trial.number], sweep_folder)
         ours = {changed.get(trial.number, trial.optuna_trial) for trial in trials}
-        strays = [row for row in self.study.get_trials(deepcopy=False) if row.number not in ours]
-        open_strays = [row for row in strays if not row.state.is_finished()]
-        for row in open_strays:
-            known = row.user_attrs.get(NUMBER)
-            if row is open_strays[-1] and known in (None, len(trials)):
-                continue
-            self.study.tell(row.number, state=TrialState.FAIL)
+        strays = [row for row in rows.values() if row.number not in ours and not row.state.is_finished()]
+        # Where a driver died between asking and writing its own row, its proposal is still the next one.
+        self._left_over = {len(trials): row for row in strays if row.user_attrs.get(NUMBER) == len(trials)}
+        for row in strays:
+            if row is not self._left_over.get(len(trials)):
+                self._end(row.number, End(TrialState.FAIL))
         return changed
 
     def save_plot(self, figure: Any, name: str) -> None:
@@ -229,33 +236,24 @@ class Study:
             warnings.simplefilter("ignore", ExperimentalWarning)
             save_plotly_graph_object(self.study, figure, graph_object_id=name)
 
-    def _left_over(self, number: int) -> int | None:
-        """Id of an open row that belongs to no trial of ours: without a number, or with that of the trial to come."""
-        for row in reversed(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
-            if row.user_attrs.get(NUMBER) in (None, number):
-                return row._trial_id
-        return None
-
-    def _id_of(self, optuna_trial: int) -> int:
-        return self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, optuna_trial)
-
-    def _open(self, trial_id: int) -> optuna.Trial:
-        # A Trial object proposes as soon as it is made; a random proposal costs nothing, and nothing reads it.
-        self.study.sampler = optuna.samplers.RandomSampler(seed=0)
-        return optuna.Trial(self.study, trial_id)
-
     def _enter(self, number: int, parameters: Mapping[str, Any]) -> int:
-        row = optuna.trial.create_trial(
+        row = create_trial(
             state=TrialState.RUNNING,
             params=labels(self._goal.space, parameters),
             distributions=distributions(self._goal.space, parameters),
             user_attrs={NUMBER: number},
         )
-        trial_id = self.storage.create_new_trial(self.study._study_id, template_trial=row)
-        return self.storage.get_trial_number_from_id(trial_id)
+        optuna_trial, trial_id = enter_row(self.storage, self.study._study_id, row)
+        self._ids[optuna_trial] = trial_id
+        return optuna_trial
+
+    def _end(self, optuna_trial: int, end: End) -> None:
+        end_row(self.storage, self.study._study_id, self._ids[optuna_trial], end)
 
     def _upload(self, trial_id: int, trial: TrialRecord, sweep_folder: Path) -> list[str]:
         """Put a trial's pictures where the dashboard finds them; addresses within the dashboard."""
+        if not trial.pictures:
+            return []
         row = self.storage.get_trial(trial_id)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -272,10 +270,9 @@ class Study:
                 addresses.append(f"/artifacts/{self.study._study_id}/{trial_id}/{known[path.name]}")
         return addresses
 
-    def _note(self, row: optuna.Trial, body: str) -> None:
-        from optuna_dashboard import save_note
 
-        save_note(row, body)
+def _system_attrs(constraints: Mapping[str, float]) -> dict[str, Any]:
+    return dict(create_trial(state=TrialState.PRUNED, constraints=dict(constraints)).system_attrs)
 
 
 def _attributes(trial: TrialRecord) -> dict[str, Any]:

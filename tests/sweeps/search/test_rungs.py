@@ -14,6 +14,7 @@ from f3rm_core import METRICS
 from sweeps.analysis.pareto import order
 from sweeps.search.history import Goal, Resume, RungResult, Start, TrialHistory
 from sweeps.search.rungs import Halving, hopeless, ranking
+from sweeps.search.standings import Standings
 
 PSNR, GAIN = METRICS["psnr"], METRICS["feature_gain"]
 
@@ -30,6 +31,12 @@ def trial(number: int, *psnrs: float, state: str = "paused", **more: Any) -> Tri
         for i, psnr in enumerate(psnrs)
     )
     return TrialHistory(number, {}, state, rungs)
+
+
+def without_hope(history: list[TrialHistory], goal: Goal) -> dict[int, str]:
+    standings = Standings(goal)
+    standings.see(history)
+    return hopeless(standings, goal)
 
 
 class TestHalving:
@@ -75,7 +82,7 @@ class TestHalving:
         assert list(ranking([over, short, kept], 10, limits)) == [2, 0, 1]
         assert Halving(limits).next([over, short, kept]) == Resume(2, "rank 1 of 3 at step 10: the best 1 go on")
         assert Halving(limits).next([over]) == Start(None, "trial 2 of 3")
-        assert set(hopeless([over, short, kept], limits)) == {0, 1}
+        assert set(without_hope([over, short, kept], limits)) == {0, 1}
 
     def test_every_trial_ends_whatever_the_numbers(self) -> None:
         """Played to its end with trial n measuring n: the best trial completes, and nothing is chosen twice."""
@@ -96,12 +103,12 @@ class TestHalving:
 
 def test_checkpoints_of_those_that_can_no_longer_win_need_not_be_kept() -> None:
     history = [trial(n, float(n)) for n in range(6)]
-    assert hopeless(history, goal(trials=9)) == {
+    assert without_hope(history, goal(trials=9)) == {
         2: "rank 4 of 6 at step 10: at most 3 can go on",
         1: "rank 5 of 6 at step 10: at most 3 can go on",
         0: "rank 6 of 6 at step 10: at most 3 can go on",
     }
-    assert hopeless(history, goal(trials=18)) == {}
+    assert without_hope(history, goal(trials=18)) == {}
 
 
 points = st.lists(

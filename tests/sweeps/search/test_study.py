@@ -134,13 +134,20 @@ def test_a_study_that_is_gone_is_made_again_from_our_tables(house: House) -> Non
 
 def test_a_proposal_that_was_not_written_is_the_next_one(house: House) -> None:
     house.propose()
-    asked = house.study.study.ask()  # and the driver dies
-    asked.suggest_float("feat_loss_weight", 1e-3, 10.0, log=True)
+    row, sampled = house.study.ask(1, "random", [], attempt=7)  # and the driver dies before it writes trial 1
     house.again()
     trial = house.propose()
-    assert trial.number == 1
-    assert trial.parameters == asked.params
+    assert (trial.number, trial.optuna_trial, trial.parameters) == (1, row, sampled)
     assert [row.user_attrs[NUMBER] for row in house.rows()] == [0, 1]
+
+
+def test_a_given_trial_takes_up_its_own_row_alone(house: House) -> None:
+    house.study.put(0, {"feat_loss_weight": 0.5})  # and the driver dies, twice
+    house.again()
+    assert house.study.put(0, {"feat_loss_weight": 0.5}) == (0, {"feat_loss_weight": 0.5})
+    house.again()
+    assert house.study.put(0, {"feat_loss_weight": 0.25}) == (1, {"feat_loss_weight": 0.25})
+    assert [row.state for row in house.rows()] == [TrialState.FAIL, TrialState.RUNNING]
 
 
 def test_a_proposal_with_its_number_but_no_row_of_ours_is_not_left_running(house: House) -> None:
@@ -162,7 +169,7 @@ def test_strays_are_failed(house: House) -> None:
     house.propose()
     states = [row.state for row in house.rows()]
     assert states.count(TrialState.RUNNING) == 2
-    assert states.count(TrialState.FAIL) == 2
+    assert states.count(TrialState.FAIL) == 3
 
 
 def test_a_trial_that_is_tried_again_gets_a_new_row(house: House) -> None:

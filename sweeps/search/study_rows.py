@@ -1,0 +1,79 @@
+"""Rows of Optuna's study, each written in one transaction.
+
+Optuna's public calls write one attribute a transaction, read the trial back before each of them, and read the notes of
+all trials to write one: some forty transactions a trial, and more with every trial. Here a proposal is one
+transaction, and so is an end. The tables are Optuna 5.0's
+own; the tests read them back through its public face.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import delete, insert
+
+_TEXT_LIMIT = 2045
+"""Characters in a part of a note; the dashboard puts the parts together."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a row ends.
+
+    Args:
+        state: finished.
+        values: one for each objective, where it completed.
+        user_attrs: what the dashboard shows beside it.
+        system_attrs: Optuna's own, such as constraints.
+        note: Markdown for the dashboard.
+    """
+
+    state: TrialState
+    values: Sequence[float] | None = None
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+def enter_row(storage: RDBStorage, study_id: int, row: FrozenTrial) -> tuple[int, int]:
+    """Add a row with its parameters and attributes. Returns its number in the study and its id."""
+    entered = storage._create_new_trial(study_id, row)
+    return entered.number, entered._trial_id
+
+
+def end_row(storage: RDBStorage, study_id: int, trial_id: int, end: End) -> None:
+    """End an open row, with all that is known of it; one that has ended stays as it is."""
+    with _create_scoped_session(storage.scoped_session) as session:
+        row = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+        if row.state.is_finished():
+            return
+        for model, owner, attributes in (
+            (models.TrialUserAttributeModel, {"trial_id": trial_id}, end.user_attrs),
+            (models.TrialSystemAttributeModel, {"trial_id": trial_id}, end.system_attrs),
+            (models.StudySystemAttributeModel, {"study_id": study_id}, _note(trial_id, end.note)),
+        ):
+            if attributes:
+                (column, value), *_ = owner.items()
+                session.execute(delete(model).where(getattr(model, column) == value, model.key.in_(attributes)))
+                rows = [{**owner, "key": key, "value_json": json.dumps(item)} for key, item in attributes.items()]
+                session.execute(insert(model), rows)
+        for objective, number in enumerate(end.values or ()):
+            storage._set_trial_value_without_commit(session, row, objective, number)
+        row.state, row.datetime_complete = end.state, datetime.now()
+
+
+def _note(trial_id: int, text: str) -> dict[str, Any]:
+    """A note as the dashboard keeps it: a version, and parts of the text, among the study's attributes."""
+    parts = {
+        f"dashboard:{trial_id}:note_str:{index}": text[start : start + _TEXT_LIMIT]
+        for index, start in enumerate(range(0, len(text), _TEXT_LIMIT))
+    }
+    return {f"dashboard:{trial_id}:note_ver": 1, **parts} if parts else {}
