@@ -147,16 +147,18 @@ class Conductor:
 
     def _new_trial(self, start: Start) -> int:
         number = len(self.history)
-        given = start.parameters if start.parameters is not None else self._next_first()
+        first = None if start.to_end else self._next_first()
+        given = start.parameters if first is None else first
         row, sampled, refusal = self._first_allowed(number) if given is None else self._as_given(number, given)
         configuration = self._plan.configuration(sampled, number)
+        total_steps = int(configuration["max_num_iterations"])  # an ablation's arm may have its own
         record = self._held.add_trial(
             number,
             parameters=sampled,
             configuration=configuration,
             optuna_trial=row,
-            total_steps=self._plan.budget_steps,
-            target_step=self._goal.rungs[-1 if start.to_end else 0],
+            total_steps=total_steps,
+            target_step=total_steps if start.to_end else self._goal.rungs[0],
         )
         self.history.append(recall(record, []))
         if refusal is not None:
@@ -236,6 +238,7 @@ class Conductor:
         measured = self.history[number].rungs
         if not measured:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
+            chosen = chosen or "the base's values"
             log.info("trial %d, attempt %d: started with %s", number, attempt.number, chosen)
         spec, scene = self._plan.spec, self._plan.scene
         return TrialJob(

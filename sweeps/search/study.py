@@ -127,6 +127,9 @@ class Study:
         for name in ordered(space):
             if name in given and is_active(space[name], {**self._plan.fixed, **taken}):
                 taken[name] = given[name]
+        left_over = self._left_over(number)
+        if left_over is not None:  # a proposal that nobody takes up any more
+            self.study.tell(self.storage.get_trial(left_over).number, state=TrialState.FAIL)
         return self._enter(number, taken), taken
 
     def turn_down(self, optuna_trial: int, reason: str, *, out_of_memory: bool) -> None:
