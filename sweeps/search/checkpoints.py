@@ -4,12 +4,11 @@ disk use is bounded."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from f3rm_core import Metric
 from sweeps.analysis.pareto import front_of
-from sweeps.search.history import OPEN
+from sweeps.search.history import OPEN, Goal
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import TrialRecord
 
@@ -19,13 +18,13 @@ class KeptCheckpoints:
 
     Args:
         held: the sweep; its store forgets what is removed.
-        objectives: with their directions.
+        goal: objectives and constraints.
         trial_folder: number -> the trial's folder.
     """
 
-    def __init__(self, held: DrivenSweep, objectives: Sequence[Metric], trial_folder: Callable[[int], Path]) -> None:
+    def __init__(self, held: DrivenSweep, goal: Goal, trial_folder: Callable[[int], Path]) -> None:
         self._held = held
-        self._objectives = objectives
+        self._goal = goal
         self._trial_folder = trial_folder
         self._front: dict[int, TrialRecord] = {}
         for trial in held.trials():  # an earlier driver may have died before it removed one
@@ -34,11 +33,11 @@ class KeptCheckpoints:
 
     def note_end(self, trial: TrialRecord) -> None:
         """A trial ended: keep its checkpoint if it is on the front, and drop those that it beats. A dominated trial
-        never comes back to the front."""
-        if trial.state == "completed":
+        never comes back to the front; one that breaks a constraint is never on it."""
+        if trial.state == "completed" and self._goal.is_feasible(trial.metrics):
             candidates = {**self._front, trial.number: trial}
             results = {number: one.metrics for number, one in candidates.items()}
-            self._front = {number: candidates[number] for number in front_of(self._objectives, results)}
+            self._front = {number: candidates[number] for number in front_of(self._goal.objectives, results)}
             gone = [one for number, one in candidates.items() if number not in self._front]
         else:
             gone = [trial]

@@ -206,7 +206,7 @@ class _Drive:
 
         goal = Goal.of(plan)
         checkpoints = KeptCheckpoints(
-            self.held, plan.objectives, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
+            self.held, goal, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
         )
         return Conductor(
             self.held,
@@ -247,7 +247,9 @@ class _Drive:
     def _plot(self, study: Study, plan: Plan) -> None:
         from sweeps.analysis.interactive import front_figure
 
-        results = {trial.number: trial.metrics for trial in self.held.trials() if trial.state == "completed"}
+        completed = {trial.number: trial.metrics for trial in self.held.trials() if trial.state == "completed"}
+        goal = Goal.of(plan)
+        results = {number: metrics for number, metrics in completed.items() if goal.is_feasible(metrics)}
         if len(plan.objectives) < 2 or not results:
             return
         try:
