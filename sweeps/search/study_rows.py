@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import delete, insert
 
 _TEXT_LIMIT = 2045
-"""Characters in a part of a note; the dashboard puts the parts together."""
+"""Characters in a part of a note or plot; the dashboard puts the parts together."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,43 @@ def end_row(storage: RDBStorage, study_id: int, trial_id: int, end: End) -> None
         row = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
         if row.state.is_finished():
             return
-        for model, owner, attributes in (
-            (models.TrialUserAttributeModel, {"trial_id": trial_id}, end.user_attrs),
-            (models.TrialSystemAttributeModel, {"trial_id": trial_id}, end.system_attrs),
-            (models.StudySystemAttributeModel, {"study_id": study_id}, _note(trial_id, end.note)),
+        for model, column, owner, attributes in (
+            (models.TrialUserAttributeModel, "trial_id", trial_id, end.user_attrs),
+            (models.TrialSystemAttributeModel, "trial_id", trial_id, end.system_attrs),
+            (models.StudySystemAttributeModel, "study_id", study_id, _note(trial_id, end.note)),
         ):
             if attributes:
-                (column, value), *_ = owner.items()
-                session.execute(delete(model).where(getattr(model, column) == value, model.key.in_(attributes)))
-                rows = [{**owner, "key": key, "value_json": json.dumps(item)} for key, item in attributes.items()]
-                session.execute(insert(model), rows)
+                session.execute(delete(model).where(getattr(model, column) == owner, model.key.in_(attributes)))
+                session.execute(insert(model), _rows(column, owner, attributes))
         for objective, number in enumerate(end.values or ()):
             storage._set_trial_value_without_commit(session, row, objective, number)
         row.state, row.datetime_complete = end.state, datetime.now()
 
 
+def put_plot(storage: RDBStorage, study_id: int, name: str, plot: str) -> None:
+    """Show a plot in the dashboard, replacing the one of this name. The dashboard's own function for it costs an import
+    of torch.
+
+    Args:
+        name: a valid HTML id.
+        plot: plotly's JSON.
+    """
+    model, prefix = models.StudySystemAttributeModel, f"dashboard:plot_data:{name}:"
+    with _create_scoped_session(storage.scoped_session) as session:
+        session.execute(delete(model).where(model.study_id == study_id, model.key.startswith(prefix, autoescape=True)))
+        session.execute(insert(model), _rows("study_id", study_id, _parts(prefix, plot)))
+
+
 def _note(trial_id: int, text: str) -> dict[str, Any]:
-    """A note as the dashboard keeps it: a version, and parts of the text, among the study's attributes."""
-    parts = {
-        f"dashboard:{trial_id}:note_str:{index}": text[start : start + _TEXT_LIMIT]
-        for index, start in enumerate(range(0, len(text), _TEXT_LIMIT))
-    }
+    """A note as the dashboard keeps it, among the study's attributes: a version, and parts of the text."""
+    parts = _parts(f"dashboard:{trial_id}:note_str:", text)
     return {f"dashboard:{trial_id}:note_ver": 1, **parts} if parts else {}
+
+
+def _parts(prefix: str, text: str) -> dict[str, str]:
+    starts = range(0, len(text), _TEXT_LIMIT)
+    return {f"{prefix}{index}": text[start : start + _TEXT_LIMIT] for index, start in enumerate(starts)}
+
+
+def _rows(column: str, owner: int, attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{column: owner, "key": key, "value_json": json.dumps(item)} for key, item in attributes.items()]
