@@ -10,6 +10,7 @@ UsageError (f3rm_core)
 ├── WrongState            the sweep's state does not allow it
 ├── IdempotencyConflict   the key was used with another body
 ├── NoResults             nothing has completed, so nothing can win
+├── NotAnAblation         the sweep is a search, which compares no arms
 ├── InvalidCursor         a page cursor that this store did not give out
 ├── LeaseHeld             another driver runs the sweep
 └── StoreUnavailable      the database can't be opened
@@ -110,6 +111,10 @@ class IdempotencyConflict(UsageError):
 
 class NoResults(UsageError):
     """No trial has completed with the objectives, so there is no front and no winner."""
+
+
+class NotAnAblation(UsageError):
+    """The sweep is a search: it has no arms to compare."""
 
 
 class InvalidCursor(UsageError):

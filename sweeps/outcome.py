@@ -6,12 +6,13 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from f3rm_core import Metric
 from sweeps.analysis.export import differences
-from sweeps.analysis.hypervolume import Ended, Growth, growth
+from sweeps.analysis.hypervolume import Growth, Stretch, growth
 from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
 from sweeps.analysis.repeats import group_repeats, repeats_of, spreads
@@ -19,9 +20,8 @@ from sweeps.analysis.scenarios import Winner, choose
 from sweeps.errors import UnknownTrial
 from sweeps.spec.objectives import is_feasible, objectives_of
 from sweeps.spec.presets import load_preset
-from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 from sweeps.store.repository import Repository
-from sweeps.store.states import FINISHED_TRIAL
 
 if TYPE_CHECKING:
     from sweeps.analysis.importance import Importance
@@ -52,11 +52,13 @@ class Outcome:
         sweep: the sweep.
         objectives: its objectives, in the spec's order.
         all_trials: its trials, by number.
+        rungs: what they measured at rungs, by trial and step.
     """
 
     sweep: SweepRecord
     objectives: tuple[Metric, ...]
     all_trials: tuple[TrialRecord, ...]
+    rungs: tuple[RungRecord, ...]
 
     @classmethod
     def read(cls, repository: Repository, sweep_id: str) -> Outcome:
@@ -66,7 +68,12 @@ class Outcome:
             UnknownSweep: there is none.
         """
         sweep = repository.get_sweep(sweep_id)
-        return cls(sweep, objectives_of(sweep.spec["objectives"]), tuple(repository.all_trials(sweep_id)))
+        return cls(
+            sweep,
+            objectives_of(sweep.spec["objectives"]),
+            tuple(repository.all_trials(sweep_id)),
+            tuple(repository.rungs(sweep_id)),
+        )
 
     @cached_property
     def trials(self) -> Mapping[int, TrialRecord]:
@@ -103,14 +110,26 @@ class Outcome:
         return knee_of(self.objectives, self.feasible_results)
 
     def growth(self) -> list[Growth]:
-        """The hypervolume over the cost, trial by trial in the order in which they ended."""
-        ended = [trial for trial in self.all_trials if trial.state in FINISHED_TRIAL and trial.finished_at is not None]
-        ended.sort(key=lambda trial: (trial.finished_at, trial.number))
-        return growth(
-            self.objectives,
-            [Ended(t.number, _cost_seconds(t), t.metrics if t.state == "completed" else None) for t in ended],
-            self.constraints,
-        )
+        """The hypervolume over the cost, in the order in which trials reached rungs or ended."""
+        return growth(self.objectives, self._stretches(), self.constraints)
+
+    def _stretches(self) -> list[Stretch]:
+        by_trial: dict[int, list[RungRecord]] = {}
+        for rung in self.rungs:
+            by_trial.setdefault(rung.trial, []).append(rung)
+        dated: list[tuple[datetime, Stretch]] = []
+        for trial in self.all_trials:
+            result = trial.metrics if trial.state == "completed" else None
+            before = 0.0
+            reached = by_trial.get(trial.number, [])
+            for rung in reached:
+                at_end = result if rung is reached[-1] else None
+                dated.append((rung.at, Stretch(trial.number, rung.seconds - before, at_end)))
+                before = rung.seconds
+            if not reached and trial.finished_at is not None:
+                dated.append((trial.finished_at, Stretch(trial.number, _seconds_without_rung(trial), result)))
+        dated.sort(key=lambda pair: (pair[0], pair[1].trial))
+        return [stretch for _, stretch in dated]
 
     def importance(self) -> Importance:
         """Which parameters decided. Loads Optuna."""
@@ -171,8 +190,8 @@ def repeat_command(sweep: SweepRecord, trial: TrialRecord) -> str:
     return shlex.join(words)
 
 
-def _cost_seconds(trial: TrialRecord) -> float:
-    """Training time of a trial that has ended; where it measured none, the time from its start to its end."""
+def _seconds_without_rung(trial: TrialRecord) -> float:
+    """Training time of a trial that ended and reached no rung; where it measured none, from its start to its end."""
     if "train_seconds" in trial.metrics:
         return float(trial.metrics["train_seconds"])
     if trial.started_at is None or trial.finished_at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,15 @@ class Settings:
     def sweep_dir(self, sweep_id: str) -> Path:
         """Folder of everything that one sweep leaves on disk."""
         return self.data_dir / "sweeps" / sweep_id
+
+    def sweep_bytes(self, sweep_id: str) -> int:
+        """What a sweep takes on this machine, bytes, its checkpoints most of all; 0 where none of it is here."""
+        files = (path for path in self.sweep_dir(sweep_id).rglob("*") if path.is_file() and not path.is_symlink())
+        total = 0
+        for path in files:
+            with suppress(OSError):  # checkpoints come and go while a sweep runs
+                total += path.stat().st_size
+        return total
 
     def trial_dir(self, sweep_id: str, number: int) -> Path:
         """Folder of one trial's pictures and checkpoints."""

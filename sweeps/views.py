@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,12 @@ from f3rm_core import METRICS, Parameter
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
+    from sweeps.analysis.claims import ClaimsReport, Judged
     from sweeps.analysis.repeats import Repeats
     from sweeps.analysis.scenarios import Winner
     from sweeps.outcome import Outcome
     from sweeps.spec.check import Checked
+    from sweeps.spec.claims import Claim
     from sweeps.spec.presets import Preset
     from sweeps.spec.suggest import Suggestion
 
@@ -183,3 +186,49 @@ def _repeats_view(repeats: Repeats) -> dict[str, Any]:
             for difference in repeats.differences
         ],
     }
+
+
+def claims_view(report: ClaimsReport) -> dict[str, Any]:
+    """What an ablation says of the guide's claims."""
+    return {
+        "sweep_id": report.sweep.id,
+        "state": report.sweep.state,
+        "counts": dict(report.counts),
+        "arms": {arm: dict(values) for arm, values in report.arms.items()},
+        "claims": [_judged_view(judged) for judged in report.judged],
+        "others": [
+            {"arm": other.arm, "metric": other.metric, "effect": asdict(other.effect)} for other in report.others
+        ],
+        "not_asked": list(report.not_asked),
+    }
+
+
+def claim_view(claim: Claim) -> dict[str, Any]:
+    """A claim of the guide. Infinite ends of a region are null."""
+    reached = not claim.out_of_reach
+    size = claim.size
+    return {
+        "id": claim.id,
+        "says": claim.says,
+        "arm": claim.arm or None,
+        "metric": claim.metric or None,
+        "measure": claim.measure if reached else None,
+        "claimed": [_finite(claim.region.low), _finite(claim.region.high)] if reached else None,
+        "stated": size.stated if size else None,
+        "stated_fits": [size.fits.low, size.fits.high] if size else None,
+        "out_of_reach": claim.out_of_reach or None,
+    }
+
+
+def _judged_view(judged: Judged) -> dict[str, Any]:
+    return {
+        **claim_view(judged.claim),
+        "effect": asdict(judged.effect) if judged.effect else None,
+        "verdict": judged.verdict,
+        "fit": judged.fit,
+        "note": judged.note,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sweeps.settings import Settings
 from sweeps.spec.presets import default_parameters, overlay
-from sweeps.spec.sweep import parse_spec
+from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import this_process
@@ -66,6 +66,55 @@ def play(
             attempts.finish(token, Failed("diverged", "loss became NaN at step 51; lower lr", "Traceback: NaN"))
     if finish:
         driven.finish("completed", stop_reason="all 4 trials have ended")
+    return store.get_sweep(sweep.id)
+
+
+ABLATION = {
+    "kind": "ablation",
+    "name": "played-ablation",
+    "scene": "embedded:tabletop",
+    "base": "demo_cpu",
+    "claims": ["samples-few-fast", "max-res-high-sharp", "weight-low-features", "unstable", "mixed-precision"],
+    "arms": {"wide-colours": {"hidden_dim_color": 128}},
+    "seeds": 3,
+    "allow": ["unstable-rates"],
+}
+
+# Arm -> metrics, the same for every seed but for PSNR.
+ARMS: Mapping[str, Mapping[str, float]] = {
+    "base": {"psnr": 20.0, "feature_gain": 0.8, "feature_cosine": 0.9, "train_seconds": 30.0},
+    "samples-few": {"psnr": 19.0, "feature_gain": 0.8, "feature_cosine": 0.9, "train_seconds": 20.0},
+    "max-res-high": {"psnr": 20.0, "feature_gain": 0.8, "feature_cosine": 0.9, "train_seconds": 30.0},
+    "weight-low": {"psnr": 20.0, "feature_gain": 0.8, "feature_cosine": 0.9, "train_seconds": 30.0},
+    "wide-colours": {"psnr": 20.5, "feature_gain": 0.8, "feature_cosine": 0.9, "train_seconds": 33.0},
+}
+
+
+def play_ablation(store: Repository, *, trials: int | None = None) -> SweepRecord:
+    """Play an ablation: arms complete with ARMS, plus the seed's index in PSNR; `unstable` diverges at seed 1.
+
+    Args:
+        store: where to.
+        trials: play so many only, and leave the sweep running.
+    """
+    plan = check_spec(parse_spec(ABLATION))
+    assert plan.ablation is not None
+    sweep, _ = store.create_sweep(plan.spec)
+    driven = DrivenSweep.acquire(store.database, sweep.id, this_process(), lease_seconds=60.0, max_attempts=3)
+    attempts = AttemptStore(store.database)
+    for number in range(plan.ablation.trials if trials is None else trials):
+        arm, seed = plan.ablation.arm(number), plan.ablation.seed_index(number)
+        configuration = plan.configuration(arm.values, number)
+        driven.add_trial(number, parameters=arm.values, configuration=configuration, optuna_trial=None, total_steps=100)
+        token = driven.start_attempt(number).token
+        if arm.name == "unstable" and seed == 1:
+            attempts.finish(token, Failed("diverged", "loss became NaN at step 51; lower lr"))
+        else:
+            metrics = dict(ARMS.get(arm.name, ARMS["base"]))
+            metrics["psnr"] += seed
+            attempts.finish(token, Completed(metrics, "numba", "cpu", 1, 100, 12.5))
+    if trials is None:
+        driven.finish("completed", stop_reason="all trials have ended")
     return store.get_sweep(sweep.id)
 
 

@@ -23,7 +23,7 @@ class CheckAnswer(BaseModel):
     """What the rules say."""
 
     name: str
-    kind: Literal["configuration", "space"]
+    kind: Literal["configuration", "space", "arms"]
     ok: bool = Field(description="Whether a sweep of it would start: no error that is not allowed.")
     samples: int = Field(description="Configurations looked at; those of a space are drawn, the same each time.")
     forbidden: float = Field(description="Share of them that breaks an error which is not allowed.")

@@ -51,12 +51,12 @@ class Scale(BaseModel):
 
 
 class GrowthPoint(BaseModel):
-    """Where the sweep stood when a trial had ended."""
+    """Where the sweep stood when a trial had reached a rung or ended."""
 
     trial: int
-    seconds: float = Field(description="Training time of this trial and all that ended before, failed ones too.")
+    seconds: float = Field(description="Training time of all trials so far, failed and stopped ones too.")
     hypervolume: float
-    gained: float = Field(description="Of it by this trial.")
+    gained: float = Field(description="Of it by this result.")
 
 
 class Hypervolume(BaseModel):
@@ -66,7 +66,9 @@ class Hypervolume(BaseModel):
     hypervolume: float = Field(description="0: nothing beats the reference points; 1: the ideal in every objective.")
     seconds: float
     scales: list[Scale]
-    history: list[GrowthPoint] = Field(description="One entry for each trial, in the order in which they ended.")
+    history: list[GrowthPoint] = Field(
+        description="An entry for each rung that a trial reached and each trial that failed, as they came."
+    )
 
 
 class Share(BaseModel):

@@ -1,4 +1,4 @@
-"""What a sweep found: /pareto, /hypervolume, /importance, /winner and /export below /api/v1/sweeps/{id}."""
+"""What a sweep found: /pareto, /hypervolume, /importance, /winner, /claims and /export below /api/v1/sweeps/{id}."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from fastapi.responses import PlainTextResponse, Response
 
 from service.dependencies import Exporter, Store, SweepId
 from service.errors import ProblemError, problem_docs
+from service.sweeps.claims import Claims
 from service.sweeps.result_schemas import Front, Hypervolume, Importances, WinnerAnswer
 from service.sweeps.schemas import trial_summary
+from sweeps.analysis.claims import claims_report
 from sweeps.analysis.export import preset_yaml
-from sweeps.analysis.provenance import environment_of
+from sweeps.analysis.provenance import origin_of
 from sweeps.analysis.scenarios import SCENARIOS
 from sweeps.outcome import Outcome, repeat_command
-from sweeps.views import front_view, hypervolume_view, importance_view, winner_view
+from sweeps.views import claims_view, front_view, hypervolume_view, importance_view, winner_view
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
@@ -51,6 +53,13 @@ def winner(sweep_id: SweepId, store: Store, scenario: Scenario = "balanced") -> 
     won = outcome.winner(scenario)
     view = winner_view(outcome, won)
     return WinnerAnswer(**{**view, "trial": trial_summary(outcome.trials[won.number])})
+
+
+@router.get("/claims", summary="The guide's claims", response_model=Claims, responses=problem_docs(404, 409))
+def claims(sweep_id: SweepId, store: Store) -> Claims:
+    """What an ablation says of the claims that it asks about: the measured effect, its 95% interval over seeds, and a
+    verdict. 409 for a search."""
+    return Claims(**claims_view(claims_report(store.get_sweep(sweep_id), store.all_trials(sweep_id))))
 
 
 @router.get(
@@ -94,7 +103,7 @@ def export(
     name = f"{outcome.sweep.name}-trial-{chosen.number}"
     if form == "nerfstudio":
         return _yaml(exporter.export(sweep_id, chosen.number), f"{name}-config.yml")
-    return _yaml(preset_yaml(outcome.sweep, chosen, environment_of(store, chosen), why=why), f"{name}.yaml")
+    return _yaml(preset_yaml(outcome.sweep, chosen, origin_of(store, chosen), why=why), f"{name}.yaml")
 
 
 def _yaml(text: str, file_name: str) -> Response:

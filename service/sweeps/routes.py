@@ -86,9 +86,9 @@ def create_sweep(
     """Checks the whole spec (parameters, base, scene, objectives, rules), stores the sweep as `queued` and starts its
     driver. The spec may be JSON or YAML. Nothing is stored of a spec that can't work, nor of one of whose space a part
     breaks a rule of severity `error` that `allow` does not name."""
-    spec = parse_spec(text)
-    warnings = refuse_errors(check_spec(spec, scene_root=settings.sweeps.scene_root))
-    record, created = store.create_sweep(spec, idempotency_key=idempotency_key)
+    plan = check_spec(parse_spec(text), scene_root=settings.sweeps.scene_root)
+    warnings = refuse_errors(plan)
+    record, created = store.create_sweep(plan.spec, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)
     response.status_code = 201 if created else 200

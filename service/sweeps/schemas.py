@@ -152,6 +152,7 @@ _LINKS = {
     "self": "",
     **{part: part for part in ("trials", "pareto", "hypervolume", "importance", "winner", "export")},
 }
+_ABLATION_LINKS = {**_LINKS, "claims": "claims"}
 
 
 def sweep_summary(record: SweepRecord) -> SweepSummary:
@@ -189,7 +190,8 @@ def trial_detail(
 
 
 def _links(record: SweepRecord) -> dict[str, str]:
-    return {name: sweep_url(record.id, part) for name, part in _LINKS.items()}
+    links = _ABLATION_LINKS if record.spec.get("kind") == "ablation" else _LINKS
+    return {name: sweep_url(record.id, part) for name, part in links.items()}
 
 
 def _with_addresses(record: TrialRecord) -> dict[str, Any]:

@@ -5,33 +5,30 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from f3rm_core import Scene, UsageError, load_scene
-from sweeps.analysis.provenance import provenance
+from sweeps.analysis.provenance import Origin, provenance
 from sweeps.settings import Settings
 from sweeps.spec.presets import ROOT_PRESET, load_preset, overlay
 from sweeps.store.records import SweepRecord, TrialRecord
 
+_UNKNOWN = Origin()
 _ALWAYS = ("seed", "threads")
 """Parameters that are written even where they equal the base's: they fix the bits of a repetition."""
 
-_NOTHING_NOTED: Mapping[str, Any] = MappingProxyType({})
 _FOLDERS = "# `data` and `pipeline.datamanager.data` name the scene's folder on the machine that wrote this\n"
 
 
-def preset_yaml(
-    sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any] = _NOTHING_NOTED, *, why: str = ""
-) -> str:
+def preset_yaml(sweep: SweepRecord, trial: TrialRecord, origin: Origin = _UNKNOWN, *, why: str = "") -> str:
     """A preset that repeats a trial: the sweep's base, and the parameters that differ from it, seed included.
 
     Args:
         sweep: the trial's sweep.
         trial: a trial whose configuration is to be kept.
-        environment: from `environment_of`.
+        origin: from `origin_of`.
         why: why this one, for the summary.
 
     Returns:
@@ -48,16 +45,14 @@ def preset_yaml(
         "parameters": differences(lower, trial.configuration),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    return provenance(sweep, trial, environment) + text
+    return provenance(sweep, trial, origin) + text
 
 
-def nerfstudio_config(
-    sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any], *, settings: Settings
-) -> str:
+def nerfstudio_config(sweep: SweepRecord, trial: TrialRecord, origin: Origin, *, settings: Settings) -> str:
     """A trial's configuration for `ns-train f3rm --load-config FILE`. Loads nerfstudio: seconds.
 
     Args:
-        sweep, trial, environment: as for `preset_yaml`; the trial is completed.
+        sweep, trial, origin: as for `preset_yaml`; the trial is completed.
         settings: where scenes are.
 
     Raises:
@@ -65,17 +60,15 @@ def nerfstudio_config(
     """
     from f3rm_core import nerfstudio_yaml
 
-    scene, header = _scene(sweep, settings), provenance(sweep, trial, environment) + _FOLDERS
+    scene, header = _scene(sweep, settings), provenance(sweep, trial, origin) + _FOLDERS
     return nerfstudio_yaml(trial.configuration, scene, device=str(trial.device), header=header)
 
 
-def nerfstudio_run(
-    sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any], output: Path, *, settings: Settings
-) -> Path:
+def nerfstudio_run(sweep: SweepRecord, trial: TrialRecord, origin: Origin, output: Path, *, settings: Settings) -> Path:
     """A trial's trained model as a run folder of nerfstudio. Loads nerfstudio: seconds.
 
     Args:
-        sweep, trial, environment: as for `nerfstudio_config`.
+        sweep, trial, origin: as for `nerfstudio_config`.
         output: nerfstudio's output folder, in which the run's own is made.
         settings: where scenes and sweeps' folders are.
 
@@ -104,7 +97,7 @@ def nerfstudio_run(
         experiment=f"{sweep.name}-{sweep.id}",
         run=f"trial-{trial.number}",
         device=str(trial.device),
-        header=provenance(sweep, trial, environment),
+        header=provenance(sweep, trial, origin),
     )
 
 

@@ -23,11 +23,11 @@ def plot_growth(path: Path, *, title: str, history: Sequence[Growth]) -> None:
         history: from `sweeps.analysis.hypervolume.growth`.
 
     Raises:
-        NoResults: no trial has ended.
+        NoResults: no trial has trained.
         UsageError: the file can't be written, or its suffix is not known.
     """
     if not history:
-        raise NoResults("no trial has ended, so there is no hypervolume to draw")
+        raise NoResults("no trial has trained, so there is no hypervolume to draw")
     length, unit = next((pair for pair in _UNITS if history[-1].seconds >= 2 * pair[0]), _UNITS[-1])
     figure, axes = new_figure()
     gains = [point for point in history if point.gained > 0]
@@ -46,7 +46,7 @@ def plot_growth(path: Path, *, title: str, history: Sequence[Growth]) -> None:
         s=34,
         color=_GAIN,
         zorder=3,
-        label=f"{len(gains)} of {len(history)} trials added to it",
+        label=f"{len(gains)} of {len({point.trial for point in history})} trials added to it",
     )
     for point in sorted(gains, key=lambda point: -point.gained)[:_LABELS]:
         place = (point.seconds / length, point.hypervolume)
@@ -54,7 +54,7 @@ def plot_growth(path: Path, *, title: str, history: Sequence[Growth]) -> None:
     dress(
         axes,
         f"{title}: hypervolume",
-        x=f"training time of all trials, failed ones too [{unit}]",
+        x=f"training time of all trials, failed and stopped ones too [{unit}]",
         y="hypervolume (1: the ideal in every objective)",
     )
     axes.set_xlim(left=0)

@@ -44,13 +44,13 @@ class GrowingFront:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A trial that has ended, as far as hypervolume and cost are concerned.
+class Stretch:
+    """A stretch of a trial's training: from its start or the last rung to a rung, its end or its failure.
 
     Args:
         trial: its number.
-        seconds: what it cost.
-        metrics: its result at full fidelity; None where it has none (failed, pruned).
+        seconds: of training.
+        metrics: the trial's result, where this was the stretch to full fidelity; else None.
     """
 
     trial: int
@@ -60,13 +60,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class Growth:
-    """Where a sweep stood when a trial had ended.
+    """Where a sweep stood when a stretch had been trained.
 
     Args:
-        trial: the trial.
-        seconds: cost of this trial and of all that ended before.
+        trial: whose stretch it was.
+        seconds: training time of all trials so far.
         hypervolume: of the feasible results so far.
-        gained: of it by this trial.
+        gained: of it by this stretch.
     """
 
     trial: int
@@ -76,19 +76,19 @@ class Growth:
 
 
 def growth(
-    objectives: Sequence[Metric], ended: Iterable[Ended], constraints: Mapping[str, float] | None = None
+    objectives: Sequence[Metric], stretches: Iterable[Stretch], constraints: Mapping[str, float] | None = None
 ) -> list[Growth]:
     """The hypervolume of a sweep over its cost.
 
     Args:
         objectives: with their scales.
-        ended: trials in the order in which they ended, failed and pruned ones too: they cost as well.
+        stretches: in the order in which they ended, of trials that failed, wait or were stopped too: they cost as well.
         constraints: metric -> limit; a result beyond one does not count.
     """
     front, seconds, found = GrowingFront(objectives), 0.0, []
-    for trial in ended:
-        seconds += trial.seconds
-        counts = trial.metrics is not None and is_feasible(constraints or {}, trial.metrics)
-        gained = front.add(trial.metrics) if counts and trial.metrics is not None else 0.0
-        found.append(Growth(trial.trial, seconds, front.hypervolume, gained))
+    for stretch in stretches:
+        seconds += stretch.seconds
+        counts = stretch.metrics is not None and is_feasible(constraints or {}, stretch.metrics)
+        gained = front.add(stretch.metrics) if counts and stretch.metrics is not None else 0.0
+        found.append(Growth(stretch.trial, seconds, front.hypervolume, gained))
     return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FEWEST_TRIALS = 20
 """A quarter of these is 5: with fewer best trials PED-ANOVA is unstable, says Optuna."""
-MOST_TRIALS = 1000
+MOST_TRIALS = 500
 """Of more trials so many are looked at, evenly spaced by number: the answer takes about a second."""
 
 _BEST_SHARE = 0.25
@@ -97,8 +97,8 @@ def importance(
     shares = {}
     for target, found in raw.measured.items():
         total = sum(found.values()) or 1.0
-        by_share = sorted([name for name in distributions if name in found], key=lambda name, f=found: -f[name])
-        shares[target] = tuple(Share(name, found[name] / total, raw.chance[name] / total) for name in by_share)
+        ranked = sorted((name for name in distributions if name in found), key=found.__getitem__, reverse=True)
+        shares[target] = tuple(Share(name, found[name] / total, min(1.0, raw.chance[name] / total)) for name in ranked)
     note = f"PED-ANOVA over {len(numbers)}{of} completed trials: how the best {best} differ from all"
     return Importance(len(numbers), best, shares, note)
 
@@ -142,9 +142,9 @@ def _pearson_divergences(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it minimises (seen to here), and that it is experimental
         measured = {}
-        for index, objective in enumerate(objectives):
+        for objective in objectives:
             sign = -1.0 if objective.direction == "maximize" else 1.0
-            measured[objective.name] = evaluate([sign * trial.values[index] for trial in study.trials])
+            measured[objective.name] = evaluate([sign * results[number][objective.name] for number in numbers])
         if len(objectives) > 1:
             measured[FRONT] = evaluate(None)
         drawn = []

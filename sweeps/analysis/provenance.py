@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sweeps.analysis.repeats import Spread, spreads
 from sweeps.store.records import SweepRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -16,24 +18,48 @@ SCENE_DIGEST = "scene_digest"
 _NO_VERSIONS = (SCENE_DIGEST, "threads", "table_optimizer")
 
 
-def environment_of(repository: Repository, trial: TrialRecord) -> Mapping[str, Any]:
-    """What the attempt that completed a trial noted: versions, threads, the scene's content."""
-    return repository.attempts(trial.sweep_id, trial.number)[-1].environment
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a trial beside its own row.
+
+    Args:
+        environment: what the attempt that completed it noted: versions, threads, the scene's content.
+        spreads: metric -> mean and spread over the seeds that its configuration ran under.
+    """
+
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
 
 
-def provenance(sweep: SweepRecord, trial: TrialRecord, environment: Mapping[str, Any]) -> str:
-    """Comment lines: sweep, trial, seed, scene, metrics, what it ran on, versions.
+def origin_of(repository: Repository, trial: TrialRecord) -> Origin:
+    """Where a completed trial comes from."""
+    completed = [other for other in repository.all_trials(trial.sweep_id) if other.state == "completed"]
+    by_seed = {other.seed: other.metrics for other in completed if other.parameters == trial.parameters}
+    return Origin(
+        repository.attempts(trial.sweep_id, trial.number)[-1].environment,
+        spreads(list(by_seed.values())) if by_seed else {},
+    )
+
+
+def provenance(sweep: SweepRecord, trial: TrialRecord, origin: Origin) -> str:
+    """Comment lines: sweep, trial, seed, scene, metrics with their spread, what it ran on, versions.
 
     Args:
         sweep: the trial's sweep.
         trial: a completed trial.
-        environment: from `environment_of`; what an older version did not note is left out.
+        origin: from `origin_of`; what an older version did not note is left out.
     """
+    environment = origin.environment
     lines = [f"Trial {trial.number} of sweep {sweep.name} ({sweep.id}), seed {trial.seed}"]
     content = f" (content {environment[SCENE_DIGEST]})" if SCENE_DIGEST in environment else ""
     lines.append(f"trained on {sweep.spec['scene']}{content}")
     if trial.metrics:
         lines.append(", ".join(f"{name} {value:.5g}" for name, value in trial.metrics.items()))
+    spread = {name: each for name, each in origin.spreads.items() if each.sd is not None}
+    if spread:
+        count = next(iter(spread.values())).count
+        means = ", ".join(f"{name} {each.mean:.5g} ± {each.sd:.2g}" for name, each in spread.items())
+        lines.append(f"over {count} seeds, mean ± standard deviation: {means}")
     if trial.backend:
         lines.append(
             f"with encoding {trial.backend} on {trial.device}, {trial.threads} thread(s): the same repeat it exactly"

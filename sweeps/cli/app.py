@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli import check, demo, doctor, export, params, presets, results, serve, sweeps, train, winner
+from sweeps.cli import check, claims, demo, doctor, export, params, presets, results, serve, sweeps, train, winner
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +48,7 @@ app.command(rich_help_panel=_RESULTS)(winner.winner)
 app.command(rich_help_panel=_RESULTS)(winner.importance)
 app.command(rich_help_panel=_RESULTS)(results.hypervolume)
 app.command(rich_help_panel=_RESULTS)(export.export)
+app.command(rich_help_panel=_RESULTS)(claims.claims)
 app.command(rich_help_panel=_CONFIGURATIONS)(params.params)
 app.add_typer(presets.app, name="presets", rich_help_panel=_CONFIGURATIONS)
 app.command(rich_help_panel=_CONFIGURATIONS)(check.check)

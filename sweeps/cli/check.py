@@ -40,7 +40,7 @@ def check(
 
 
 def _check(what: str) -> Checked:
-    from sweeps.spec.check import check_plan, check_preset
+    from sweeps.spec.check import check_plan, check_preset, is_sweep
     from sweeps.spec.documents import lines_named, parse_document, read_text
     from sweeps.spec.presets import is_file, load_preset
     from sweeps.spec.sweep import check_spec, parse_spec
@@ -49,7 +49,7 @@ def _check(what: str) -> Checked:
         return check_preset(load_preset(what))
     text = read_text(Path(what), where=what)
     document = parse_document(text, where=what)
-    if "space" not in document:
+    if not is_sweep(document):
         return check_preset(load_preset(what))
     with lines_named(text, where=what):
         return check_plan(check_spec(parse_spec(document), scene_root=Settings.from_environment().scene_root))
@@ -59,10 +59,11 @@ def _print(checked: Checked) -> None:
     from sweeps.spec.check import share_text
 
     out = console()
-    of_space = checked.kind == "space"
+    of_space = checked.kind != "configuration"
+    whole = "arms" if checked.kind == "arms" else "space"
     for finding in checked.findings:
         style, values = _STYLES[finding.severity], finding.parameters.items()
-        share = f"  {share_text(finding.share)} of the space" if of_space else ""
+        share = f"  {share_text(finding.share)} of the {whole}" if of_space else ""
         allowed = "  (allowed)" if finding.allowed else ""
         out.print(f"[{style}]{finding.severity}[/]  [bold]{finding.rule}[/]{share}{allowed}")
         shown = ", ".join(f"{name}={parameter(value)}" for name, value in values)
@@ -70,8 +71,9 @@ def _print(checked: Checked) -> None:
             out.print(f"    {line}", markup=False, soft_wrap=True)
     errors = sum(finding.refuses for finding in checked.findings)
     warnings = sum(finding.severity == "warning" for finding in checked.findings)
-    drawn = f", {checked.samples} configurations drawn" if of_space else ""
+    drawn = {"configuration": "", "space": f", {checked.samples} configurations drawn", "arms": f": {checked.samples}"}
     verdict = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
     if errors and of_space:
-        verdict += f"; {share_text(checked.forbidden)} of the space is forbidden: narrow it, or allow the rules by id"
-    out.print(f"{checked.name} ({checked.kind}{drawn}): {verdict}", markup=False, soft_wrap=True)
+        remedy = "leave them out" if checked.kind == "arms" else "narrow it"
+        verdict += f"; {share_text(checked.forbidden)} of the {whole} forbidden: {remedy}, or allow the rules by id"
+    out.print(f"{checked.name} ({checked.kind}{drawn[checked.kind]}): {verdict}", markup=False, soft_wrap=True)

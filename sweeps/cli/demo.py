@@ -99,7 +99,7 @@ def _why_failed(settings: Settings, sweep: SweepRecord, trials: list[TrialRecord
 
 def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, seconds: float) -> None:
     from sweeps.analysis.export import command, preset_yaml
-    from sweeps.analysis.provenance import environment_of
+    from sweeps.analysis.provenance import origin_of
 
     sweep = outcome.sweep
     winner = outcome.winner(SCENARIO)
@@ -109,8 +109,8 @@ def _leave_results(settings: Settings, outcome: Outcome, output: Path, *, second
     plot_outcome(outcome, output / "front.png", winner)
     with open_store(settings) as store:
         summary = summarise(sweep, store.all_trials(sweep.id), outcome, seconds=seconds)
-        environment = environment_of(store, chosen)
-    write_whole(preset_file, preset_yaml(sweep, chosen, environment, why=winner.reason).encode())
+        origin = origin_of(store, chosen)
+    write_whole(preset_file, preset_yaml(sweep, chosen, origin, why=winner.reason).encode())
     summary["winner"] = {
         "scenario": SCENARIO,
         "trial": winner.number,

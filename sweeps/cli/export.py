@@ -39,7 +39,7 @@ def export(
     Example: f3rm-sweeps export k3f --scenario balanced -o winner.yaml
     """
     from sweeps.analysis.export import nerfstudio_config, nerfstudio_run, preset_yaml
-    from sweeps.analysis.provenance import environment_of
+    from sweeps.analysis.provenance import origin_of
     from sweeps.outcome import Outcome, repeat_command
 
     if scenario is not None and trial is not None:
@@ -50,10 +50,10 @@ def export(
     with open_store(settings) as store:
         outcome = Outcome.read(store, store.find_sweep(sweep).id)
         chosen, why = outcome.chosen(scenario=scenario or "balanced", trial=trial)
-        environment = environment_of(store, chosen)
+        origin = origin_of(store, chosen)
     if form == "checkpoint":
         assert output is not None
-        config = nerfstudio_run(outcome.sweep, chosen, environment, output, settings=settings)
+        config = nerfstudio_run(outcome.sweep, chosen, origin, output, settings=settings)
         console().print(f"{config.parent}: {why}", markup=False, soft_wrap=True)
         for command in ("ns-eval", "ns-viewer"):
             console().print(shlex.join([command, "--load-config", str(config)]), markup=False, soft_wrap=True)
@@ -61,9 +61,9 @@ def export(
     if form == "command":
         text = repeat_command(outcome.sweep, chosen) + "\n"
     elif form == "nerfstudio":
-        text = nerfstudio_config(outcome.sweep, chosen, environment, settings=settings)
+        text = nerfstudio_config(outcome.sweep, chosen, origin, settings=settings)
     else:
-        text = preset_yaml(outcome.sweep, chosen, environment, why=why)
+        text = preset_yaml(outcome.sweep, chosen, origin, why=why)
     if output is None:
         print(text, end="")
         return

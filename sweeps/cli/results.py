@@ -98,7 +98,8 @@ def _print_growth(outcome: Outcome) -> None:
             shown.add_row(*row, *[number(metrics[name]) for name in objectives])
     console().print(shown)
     total, seconds = (history[-1].hypervolume, history[-1].seconds) if history else (0.0, 0.0)
-    console().print(f"hypervolume {total:.4f} after {len(history)} trials and {duration(seconds)} of training")
+    trials = len({point.trial for point in history})
+    console().print(f"hypervolume {total:.4f} after {trials} trials and {duration(seconds)} of training")
     scales = "; ".join(
         f"{m.name} from {in_units(m, m.reference)} to {in_units(m, m.ideal)}"
         + (" (logarithmic)" if m.scale == "log" else "")

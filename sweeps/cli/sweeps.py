@@ -64,7 +64,7 @@ def submit(
     from sweeps.spec.sweep import read_spec
 
     settings = Settings.from_environment()
-    body = read_spec(spec).model_dump(mode="json")
+    body = read_spec(spec).model_dump(mode="json", exclude_unset=True)
     _anchor(body, settings)
     client = Client.find(settings, server)
     key = idempotency_key or str(uuid4())
@@ -129,13 +129,21 @@ def show(sweep: SweepWords, as_json: Json = False) -> None:
 
     Example: f3rm-sweeps show tabletop-tradeoff
     """
-    with open_store() as store:
+    settings = Settings.from_environment()
+    with open_store(settings) as store:
         record = store.find_sweep(sweep)
         trials, rungs = store.all_trials(record.id), store.rungs(record.id)
+    disk_bytes = settings.sweep_bytes(record.id)
     if as_json:
-        print_json({**sweep_view(record, spec=True), "trials": [_with_rungs(trial, rungs) for trial in trials]})
+        print_json(
+            {
+                **sweep_view(record, spec=True),
+                "disk_bytes": disk_bytes,
+                "trials": [_with_rungs(trial, rungs) for trial in trials],
+            }
+        )
         return
-    _print_sweep(record)
+    _print_sweep(record, disk_bytes)
     _print_trials(record, trials, {rung.trial: rung for rung in rungs})
 
 
@@ -236,17 +244,17 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
         absolute = os.path.realpath(os.path.expanduser(path))
         return absolute if is_there(absolute) else path
 
-    if settings.scene_root is None:
+    if settings.scene_root is None and "scene" in body:
         body["scene"] = anchored(body["scene"], os.path.isdir)
-    if body["base"].endswith((".yaml", ".yml", ".json")):
+    if body.get("base", "").endswith((".yaml", ".yml", ".json")):
         body["base"] = anchored(body["base"], os.path.isfile)
     for name in ("clip_pretrained", "dino_pretrained"):
-        weights = body["parameters"].get(name, "")
+        weights = body.get("parameters", {}).get(name, "")
         if names_weight_file(weights):
             body["parameters"][name] = anchored(weights, os.path.isfile)
 
 
-def _print_sweep(sweep: SweepRecord) -> None:
+def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
     spec = sweep.spec
     counts = ", ".join(f"{count} {styled_state(state)}" for state, count in sweep.counts.items()) or "none yet"
     out = console()
@@ -254,6 +262,7 @@ def _print_sweep(sweep: SweepRecord) -> None:
     out.print(f"  scene       {spec['scene']}, base {spec['base']}")
     out.print(f"  objectives  {', '.join(spec['objectives'])}")
     out.print(f"  trials      {sweep.trials_planned} planned: {counts}")
+    out.print(f"  disk        {disk_bytes / 1e6:.0f} MB here, checkpoints included")
     out.print(f"  time        created {ago(sweep.created_at)}, driven for {duration(sweep.driver_seconds)}")
     if sweep.cancel_requested and sweep.state not in FINISHED_SWEEP:
         out.print("  cancelling  its driver stops the running trials")
@@ -276,7 +285,7 @@ def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[i
         rung = last.get(trial.number)
         state = styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else "")
         if rung is not None and rung.reason and trial.state in ("paused", "pruned"):
-            state += f" [dim]{rung.reason}[/]"
+            state += f": [dim]{rung.reason}[/]"
         measured = rung.metrics if rung is not None and not trial.metrics else trial.metrics
         style = "" if trial.metrics else "dim"
         shown.add_row(

@@ -98,9 +98,12 @@ def _print_winners(outcome: Outcome, winners: list[Winner]) -> None:
     metrics += [name for name in ("psnr", "feature_gain", "train_seconds", "peak_memory_gb") if name not in metrics]
     shown = table(None, ["scenario", "trial", *metrics, "parameters"], right=["trial", *metrics])
     for won in winners:
-        trial = outcome.trials[won.number]
-        values = [number(trial.metrics.get(name)) for name in metrics]
-        shown.add_row(won.scenario, str(won.number), *values, assignments(trial.parameters))
+        trial, values, seeds = outcome.trials[won.number], dict(outcome.trials[won.number].metrics), ""
+        if won.repeats is not None and len(won.repeats.trials) > 1:
+            values = {name: spread.mean for name, spread in won.repeats.spreads.items()}
+            seeds = f" ({len(won.repeats.trials)} seeds)"
+        cells = [number(values.get(name)) for name in metrics]
+        shown.add_row(won.scenario, f"{won.number}{seeds}", *cells, assignments(trial.parameters))
     console().print(shown)
     for won in winners:
         console().print(f"{won.scenario}: {won.reason}", markup=False, soft_wrap=True)

@@ -94,18 +94,20 @@ class Conductor:
         self._first = [*plan.first, *earlier.points]
         self._known = list(earlier.results)  # what the sampler learns from beside the history
         self.running: set[int] = set()
+        self._idle = False
         self.stop: Stop | None = None
         """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
 
     def next_job(self) -> TrialJob | None:
         """What a free worker does now; None: nothing, until one that runs has ended, or never where none runs."""
-        while self._may_start():
+        while not self._idle and self._may_start():
             if self._queued:
                 trial = self._held.trial(self._queued.pop(0))
                 refusal = self._refusal(trial.configuration)
             else:
                 decision = self._strategy.next(self.history)
                 if decision is None:
+                    self._idle = bool(self.running)  # asked again before one of them has ended, it would say the same
                     return None
                 if isinstance(decision, Start):
                     trial, refusal = self._new_trial(decision)
@@ -127,6 +129,7 @@ class Conductor:
             failure: what the trial fails of; None: the worker was lost, and the trial is tried again.
         """
         self.running.discard(number)
+        self._idle = False
         trial = self._held.close_attempt(number, message=message, failure=failure)
         rungs = self._held.rungs(number)
         self._recall(trial, rungs)
@@ -160,16 +163,18 @@ class Conductor:
 
     def _new_trial(self, start: Start) -> tuple[TrialRecord, _Refusal | None]:
         number = len(self.history)
-        given = start.parameters if start.parameters is not None else self._next_first()
+        first = None if start.to_end else self._next_first()
+        given = start.parameters if first is None else first
         row, sampled, refusal = self._first_allowed(number) if given is None else self._as_given(number, given)
         configuration = self._plan.configuration(sampled, number)
+        total_steps = int(configuration["max_num_iterations"])  # an ablation's arm may have its own
         record = self._held.add_trial(
             number,
             parameters=sampled,
             configuration=configuration,
             optuna_trial=row,
-            total_steps=self._plan.budget_steps,
-            target_step=self._goal.rungs[-1 if start.to_end else 0],
+            total_steps=total_steps,
+            target_step=total_steps if start.to_end else self._goal.rungs[0],
         )
         self.history.append(recall(record, []))
         if refusal is not None:
@@ -243,6 +248,7 @@ class Conductor:
         measured = known.rungs
         if not measured:
             chosen = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
+            chosen = chosen or "the base's values"
             log.info("trial %d, attempt %d: started with %s", number, attempt.number, chosen)
         spec, scene = self._plan.spec, self._plan.scene
         return TrialJob(

@@ -90,7 +90,7 @@ class Goal:
         spec = plan.spec
         return cls(
             objectives=plan.objectives,
-            space=spec.space,
+            space=plan.space,
             fixed=plan.fixed,
             rungs=plan.rungs,
             eta=spec.fidelity.eta,

@@ -5,34 +5,39 @@ from __future__ import annotations
 import logging
 
 from sweeps.search.history import Goal, Strategy
+from sweeps.search.listed import Listed
 from sweeps.search.repeats import Repeated
 from sweeps.search.rungs import Halving
 from sweeps.search.sampler import choose_sampler
 from sweeps.search.stopping import Convergence, StopRules
-from sweeps.spec.sweep import Sampler, SweepSpec
+from sweeps.spec.sweep import Plan, Sampler
 
 log = logging.getLogger("sweeps.driver")
 
 
-def sampler_of(spec: SweepSpec, goal: Goal) -> Sampler:
+def sampler_of(plan: Plan, goal: Goal) -> Sampler:
     """The sampler that the spec names, or the one that suits it; the log says which and why."""
-    if spec.search.sampler != "auto":
-        return spec.search.sampler
+    if plan.ablation is not None:
+        return "random"  # which nobody asks
+    if plan.spec.search.sampler != "auto":
+        return plan.spec.search.sampler
     sampler, why = choose_sampler(goal)
     log.info("sampler %s: %s", sampler, why)
     return sampler
 
 
-def strategy_of(spec: SweepSpec, goal: Goal) -> Strategy:
+def strategy_of(plan: Plan, goal: Goal) -> Strategy:
     """What starts trials, lets them go on, and repeats the best."""
+    if plan.ablation is not None:
+        return Listed(plan.ablation)
     strategy: Strategy = Halving(goal)
-    repeats = spec.search.repeats
+    repeats = plan.spec.search.repeats
     return Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else strategy
 
 
-def stop_rules_of(spec: SweepSpec) -> StopRules:
+def stop_rules_of(plan: Plan) -> StopRules:
     """When it ends before all of its trials have been started."""
-    budget = spec.budget
+    budget = plan.spec.budget
     converged = budget.convergence
     return StopRules(
         hours=budget.hours,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from f3rm_core import InvalidParameter, check_parameters, check_weight_file, value_text
 from sweeps.errors import MISSING, InvalidSpec, Issue
+from sweeps.spec.ablation import Ablation, Arm
 from sweeps.spec.draw import draw
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 from sweeps.spec.rules import IMPOSSIBLE, RULES, Severity
@@ -19,6 +20,7 @@ from sweeps.spec.sweep import Plan, check_spec, parse_spec
 SAMPLES = 512
 """Configurations drawn from a space: a share of 1% is missed by one check in 170."""
 _SEED = 0
+Kind = Literal["configuration", "space", "arms"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ class Checked:
 
     Args:
         name: of the preset or the sweep.
-        kind: what was checked.
+        kind: what was checked: one configuration, a search's space, or the arms of an ablation.
         samples: configurations looked at.
         forbidden: share of them that breaks an error which is not allowed.
         findings: errors first, by share.
     """
 
     name: str
-    kind: Literal["configuration", "space"]
+    kind: Kind
     samples: int
     forbidden: float
     findings: tuple[Finding, ...]
@@ -88,7 +90,7 @@ def check_preset(preset: Preset) -> Checked:
 
 
 def check_document(document: Mapping[str, Any], *, where: str = "", scene_root: Path | None = None) -> Checked:
-    """Check a sweep (a document with a `space`) or a preset, of which `name` and `base` may be left out.
+    """Check a sweep or a preset, of which `name` and `base` may be left out.
 
     Args:
         document: what a user wrote.
@@ -98,9 +100,14 @@ def check_document(document: Mapping[str, Any], *, where: str = "", scene_root: 
     Raises:
         UsageError: it can't work whatever the rules say.
     """
-    if "space" in document:
+    if is_sweep(document):
         return check_plan(check_spec(parse_spec(document, where=where), scene_root=scene_root))
     return check_preset(resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where))
+
+
+def is_sweep(document: Mapping[str, Any]) -> bool:
+    """Whether a document is a sweep's, by the parts that no preset has."""
+    return not document.keys().isdisjoint(("kind", "space", "arms", "claims"))
 
 
 def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> Checked:
@@ -114,14 +121,16 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
 
 
 def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
-    """Run every rule on configurations drawn from a sweep's space, the same at every call.
+    """Run every rule on configurations drawn from a search's space, the same at every call, or on an ablation's arms.
 
     Args:
         plan: a checked sweep.
         samples: how many to draw.
     """
-    random = Random(_SEED)
     spec = plan.spec
+    if plan.ablation is not None:
+        return _checked(spec.name, "arms", [found for _, found in _broken_arms(plan, plan.ablation)])
+    random = Random(_SEED)
     drawn = (plan.configuration(draw(spec.space, plan.fixed, random), number) for number in range(samples))
     return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in drawn])
 
@@ -135,6 +144,8 @@ def refuse_errors(plan: Plan) -> list[str]:
     Raises:
         InvalidSpec: names the parameters, the share, and how to allow it.
     """
+    if plan.ablation is not None:
+        return _refuse_arms(plan, plan.ablation)
     checked = check_plan(plan)
     issues, warnings = [], []
     for finding in checked.findings:
@@ -151,6 +162,28 @@ def refuse_errors(plan: Plan) -> list[str]:
     return warnings
 
 
+def _refuse_arms(plan: Plan, ablation: Ablation) -> list[str]:
+    issues, warnings = [], []
+    for arm, found in _broken_arms(plan, ablation):
+        for finding in found:
+            if finding.refuses:
+                allow = "" if finding.rule == IMPOSSIBLE else f", or give allow: [{finding.rule}]"
+                issues.append(Issue(f"arms.{arm.name}", MISSING, f"breaks {finding.rule}: {finding}{allow}"))
+            else:
+                warnings.append(f"arm {arm.name} breaks {finding.rule}: {finding}")
+    if issues:
+        raise InvalidSpec(issues)
+    return warnings
+
+
+def _broken_arms(plan: Plan, ablation: Ablation) -> list[tuple[Arm, list[Finding]]]:
+    """What the rules find in each arm, the base's included."""
+    # Of a space the rest can be trained where a part can't be built; an arm is all that there is of it.
+    allow = [rule for rule in plan.spec.allow if rule != IMPOSSIBLE]
+    configurations = [(arm, plan.configuration(arm.values, number)) for number, arm in enumerate(ablation.arms)]
+    return [(arm, list(_broken(configuration, allow))) for arm, configuration in configurations]
+
+
 def share_text(share: float) -> str:
     """A share in percent, with two digits."""
     return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.2g}%"
@@ -162,7 +195,7 @@ def launch_error(configuration: Mapping[str, Any], allow: Sequence[str]) -> Find
     return next((finding for finding in found if finding.refuses or finding.rule == IMPOSSIBLE), None)
 
 
-def _checked(name: str, kind: Literal["configuration", "space"], broken: Sequence[Sequence[Finding]]) -> Checked:
+def _checked(name: str, kind: Kind, broken: Sequence[Sequence[Finding]]) -> Checked:
     """One finding for each rule, from those of each configuration."""
     first: dict[str, Finding] = {}
     for findings in broken:

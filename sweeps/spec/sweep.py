@@ -6,13 +6,15 @@ import hashlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
 from sweeps.errors import InvalidSpec, Issue, UnknownPreset
+from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
 from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
 from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
 from sweeps.spec.presets import load_preset, overlay
@@ -98,7 +100,17 @@ class SweepSpec(_Part):
     scene: str = Field(default="embedded:tabletop", pattern=r"^[^\x00]+$")
     base: str = Field(default="f3rm_default", pattern=r"^[^\x00]+$")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed values over the base.")
-    space: dict[str, Dimension]
+    kind: Literal["search", "ablation"] = Field(
+        default="search", description="search: a sampler proposes trials; ablation: each arm is trained as it stands."
+    )
+    space: dict[str, Dimension] = Field(default_factory=dict, description="What a search varies.")
+    arms: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What an ablation compares with its base: name -> values over the base's."
+    )
+    claims: list[str] = Field(
+        default_factory=list, description="Claims of the guide whose arms an ablation trains, by id; or `all`."
+    )
+    seeds: int = Field(default=3, ge=MIN_SEEDS, le=MAX_SEEDS, description="Trials of each arm of an ablation.")
     objectives: list[str] = Field(default_factory=lambda: ["psnr", "feature_cosine"])
     constraints: dict[str, float] = Field(default_factory=dict)
     search: Search = Field(default_factory=Search)
@@ -109,11 +121,21 @@ class SweepSpec(_Part):
         default_factory=list, description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check."
     )
 
+    @field_validator("claims", mode="before")
+    @classmethod
+    def _all_claims(cls, value: Any) -> Any:
+        return [value] if value == ALL else value
+
     @model_validator(mode="after")
     def _check(self) -> SweepSpec:
         issues = [
             *_check_fixed(self),
-            *([] if self.space else [Issue("space", {}, "give at least one parameter to vary")]),
+            *check_ablation(self),
+            *(
+                []
+                if self.space or self.kind == "ablation"
+                else [Issue("space", {}, "give at least one parameter to vary")]
+            ),
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
             *check_constraints(self.constraints),
@@ -160,16 +182,27 @@ class Plan:
         """Training steps at which trials report; the last is a full trial."""
         return tuple(self.spec.fidelity.rungs) or (self.budget_steps,)
 
+    @cached_property
+    def ablation(self) -> Ablation | None:
+        """The trials, where they are listed and not proposed."""
+        return Ablation.of(self.spec)
+
+    @cached_property
+    def space(self) -> Mapping[str, Dimension]:
+        """What trials vary: a search's space, or the values of an ablation's arms."""
+        return self.spec.space if self.ablation is None else self.ablation.space(self.fixed)
+
     def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Every parameter of one trial, its seed included.
 
         Args:
-            sampled: the values of the space's active dimensions.
+            sampled: the values of the space's active dimensions, or of an ablation's arm.
             number: the trial's number, from which its seed is derived unless `parameters` fixes one.
         """
         configuration = overlay(self.fixed, sampled)
         if "seed" not in self.spec.parameters:
-            configuration["seed"] = trial_seed(self.spec.search.seed, number)
+            index = number if self.ablation is None else self.ablation.seed_index(number)
+            configuration["seed"] = trial_seed(self.spec.search.seed, index)
         return configuration
 
 
@@ -210,7 +243,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
     """Check a sweep against its base preset and its scene, and return what its trials have in common.
 
     Args:
-        spec: a sweep that is well formed.
+        spec: a sweep that is well formed. The plan's own has an ablation's arms spelled out: store that one.
         scene_root: folder that relative scene paths start from.
 
     Raises:
@@ -230,6 +263,9 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
     except InvalidParameter as error:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
     issues = [*_check_weight_file(spec, fixed), *check_reachable(spec.space, fixed)]
+    if spec.kind == "ablation":
+        spec, unresolved = resolve(spec, fixed)
+        issues += unresolved
     scene = load_scene(spec.scene, scene_root=scene_root)
     for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         issues += check_available(names, scene.metrics, spec.scene, field=field)

@@ -40,6 +40,28 @@ def test_the_winner_with_its_scores_and_its_reason(client: TestClient, url: str)
     assert won["reason"]
 
 
+@pytest.mark.parametrize(("scenario", "number"), [("quick", 0), ("quality", 0), ("language", 2)])
+def test_every_scenario_has_its_winner(client: TestClient, url: str, scenario: str, number: int) -> None:
+    won = client.get(f"{url}/winner?scenario={scenario}").json()
+    assert (won["trial"]["number"], won["repeats"]) == (number, None)
+
+
+def test_the_hypervolume_and_where_it_counts_from(client: TestClient, url: str) -> None:
+    found = client.get(f"{url}/hypervolume").json()
+    # psnr 20 and 18 of 10 to 40, feature_gain 0.5 and 0.7 of 0 to 1.
+    assert [point["hypervolume"] for point in found["history"]] == pytest.approx([1 / 6, 1 / 6, 0.22, 0.22])
+    assert [scale["reference"] for scale in found["scales"]] == [10.0, 0.0]
+    front = client.get(f"{url}/pareto").json()
+    assert front["hypervolume"] == pytest.approx(0.22)
+    assert front["knee"] is None
+
+
+def test_importance_of_too_few_trials_says_so(client: TestClient, url: str) -> None:
+    found = client.get(f"{url}/importance").json()
+    assert found["importance"] == {}
+    assert found["note"] == "importance needs at least 20 completed trials; there are 3"
+
+
 def test_the_winners_preset(client: TestClient, url: str) -> None:
     answer = client.get(f"{url}/export")
     assert answer.headers["content-type"].startswith("application/yaml")
@@ -62,8 +84,9 @@ def test_the_command(client: TestClient, url: str) -> None:
 @pytest.mark.parametrize(
     ("query", "status", "slug"),
     [
-        ("winner?scenario=quick", 422, "unknown-scenario"),
-        ("export?scenario=quick", 422, "unknown-scenario"),
+        ("winner?scenario=best", 422, "unknown-scenario"),
+        ("winner?scenario=memory", 409, "no-results"),
+        ("export?scenario=best", 422, "unknown-scenario"),
         ("export?trial=3", 404, "unknown-trial"),
         ("export?trial=9", 404, "unknown-trial"),
         ("export?trial=-1", 422, "invalid-request"),
@@ -80,6 +103,7 @@ def test_what_cant_be_had(client: TestClient, url: str, query: str, status: int,
 
 def test_before_anything_completed_the_front_is_empty_and_nobody_wins(client: TestClient, empty_url: str) -> None:
     assert client.get(f"{empty_url}/pareto").json()["points"] == []
+    assert client.get(f"{empty_url}/hypervolume").json()["history"] == []
     for path in ("winner", "export"):
         answer = client.get(f"{empty_url}/{path}")
         assert answer.status_code == 409

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from sweeps.analysis.export import command, differences, preset_yaml
-from sweeps.analysis.provenance import provenance
+from sweeps.analysis.provenance import Origin, provenance
+from sweeps.analysis.repeats import spreads
 from sweeps.spec.presets import load_preset
 from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.store.attempts import AttemptStore
@@ -84,7 +85,7 @@ def test_the_command_quotes_what_needs_it(tmp_path: Path, tiny_scene: Path) -> N
     assert line == f"f3rm-sweeps train --preset 'my winner.yaml' --scene {tiny_scene}"
 
 
-NOTED = {"python": "3.11.9", "threads": 1, "table_optimizer": "x", "torch": "2.14.1", "scene_digest": "ab12"}
+NOTED = Origin({"python": "3.11.9", "threads": 1, "table_optimizer": "x", "torch": "2.14.1", "scene_digest": "ab12"})
 
 
 def test_an_export_says_where_it_comes_from(tmp_path: Path, tiny_scene: Path) -> None:
@@ -99,10 +100,16 @@ def test_an_export_says_where_it_comes_from(tmp_path: Path, tiny_scene: Path) ->
     assert preset_yaml(sweep, trial, NOTED).startswith(provenance(sweep, trial, NOTED))
 
 
+def test_an_export_tells_the_spread_over_seeds(tmp_path: Path, tiny_scene: Path) -> None:
+    sweep, trial = a_result(tmp_path, tiny_scene)
+    origin = Origin({}, spreads([{"psnr": 21.0}, {"psnr": 22.0}, {"psnr": 23.0}]))
+    assert "# over 3 seeds, mean ± standard deviation: psnr 22 ± 1" in provenance(sweep, trial, origin).splitlines()
+
+
 def test_a_scenes_name_is_no_yaml(tmp_path: Path, tiny_scene: Path) -> None:
     sweep, trial = a_result(tmp_path, tiny_scene)
     odd = replace(sweep, spec={**sweep.spec, "scene": "a\n!!python/object/apply:os.abort []\x85b\u2028c\x07"})
-    text = provenance(odd, trial, {})
+    text = provenance(odd, trial, Origin())
     assert len(text.splitlines()) == 4
     assert yaml.safe_load(text) is None
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from f3rm_core import Metric
-from sweeps.analysis.hypervolume import Ended, GrowingFront, growth
+from sweeps.analysis.hypervolume import GrowingFront, Stretch, growth
 from sweeps.analysis.pareto import hypervolume
 from sweeps.spec.objectives import objectives_of
 
@@ -25,11 +25,11 @@ def test_growth_by_hand() -> None:
     grown = growth(
         TWO,
         [
-            Ended(0, 10.0, result(25.0, 0.5)),
-            Ended(3, 5.0, None),
-            Ended(1, 20.0, result(17.5, 0.75)),
-            Ended(2, 1.0, result(17.5, 0.25)),
-            Ended(4, 1.0, result(9.0, 0.99)),
+            Stretch(0, 10.0, result(25.0, 0.5)),
+            Stretch(3, 5.0, None),
+            Stretch(1, 20.0, result(17.5, 0.75)),
+            Stretch(2, 1.0, result(17.5, 0.25)),
+            Stretch(4, 1.0, result(9.0, 0.99)),
         ],
     )
     assert [point.trial for point in grown] == [0, 3, 1, 2, 4]
@@ -39,7 +39,7 @@ def test_growth_by_hand() -> None:
 
 
 def test_a_result_beyond_a_constraint_costs_and_does_not_count() -> None:
-    ended = [Ended(0, 10.0, result(25.0, 0.5, memory=9.0)), Ended(1, 10.0, result(25.0, 0.25, memory=8.0))]
+    ended = [Stretch(0, 10.0, result(25.0, 0.5, memory=9.0)), Stretch(1, 10.0, result(25.0, 0.25, memory=8.0))]
     grown = growth(TWO, ended, {"peak_memory_gb": 8.0})
     assert [point.hypervolume for point in grown] == pytest.approx([0.0, 0.125])
     assert grown[-1].seconds == 20.0

@@ -163,8 +163,8 @@ def test_no_feasible_trial_has_no_winner() -> None:
     with pytest.raises(NoResults) as raised:
         choose("balanced", TWO, TRADED, {"peak_memory_gb": 0.5, "psnr": 30, "ssim": 0.9})
     assert str(raised.value) == (
-        "none of 5 completed trials keeps the constraints, so none can win: peak_memory_gb at most 0.5 GB (the best has "
-        "1 GB); psnr at least 30 dB (the best has 24 dB); ssim at least 0.9 (no trial measured it)"
+        "none of 5 completed trials keeps the constraints, so none can win: peak_memory_gb at most 0.5 GB (the best "
+        "has 1 GB); psnr at least 30 dB (the best has 24 dB); ssim at least 0.9 (no trial measured it)"
     )
 
 

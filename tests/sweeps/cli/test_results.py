@@ -57,9 +57,49 @@ class TestPareto:
         assert "no trial has completed" in ran.err
 
     def test_a_scenario_that_is_not_defined(self, command: Command, sweep_id: str) -> None:
-        ran = command("pareto", sweep_id, "--scenario", "quick")
+        ran = command("pareto", sweep_id, "--scenario", "best")
         assert ran.code == 2
-        assert "balanced" in ran.err
+        assert "balanced, quick, quality, memory, language" in ran.err
+
+    def test_the_winner_of_another_scenario(self, command: Command, sweep_id: str) -> None:
+        assert json.loads(command("pareto", sweep_id, "--scenario", "language", "--json").out)["winner"]["trial"] == 2
+
+
+class TestHypervolume:
+    def test_what_each_trial_added(self, command: Command, sweep_id: str) -> None:
+        # Scores (1/3, 0.5), then 0.7 at 4/15 of psnr: 1/6 + 4/15 * 0.2 = 0.22. Three trained 12.5 s, one milliseconds.
+        ran = command("hypervolume", sweep_id)
+        rows = [line.split() for line in ran.out.splitlines() if "+" in line]
+        assert [row[0] for row in rows] == ["0", "2"]
+        assert "hypervolume 0.2200 after 4 trials and 38 s of training" in ran.out
+        assert "psnr from 10 dB to 40 dB; feature_gain from 0 to 1" in ran.out
+
+    def test_json_has_every_trial_and_the_scales(self, command: Command, sweep_id: str) -> None:
+        found = json.loads(command("hypervolume", sweep_id, "--json").out)
+        assert found["hypervolume"] == pytest.approx(0.22)
+        assert [point["trial"] for point in found["history"]] == [0, 1, 2, 3]
+        assert [point["seconds"] for point in found["history"]][:3] == [12.5, 25.0, 37.5]
+        assert found["scales"][0] == {"name": "psnr", "unit": "dB", "reference": 10.0, "ideal": 40.0, "scale": "linear"}
+
+    @pytest.mark.parametrize(("suffix", "head"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+    def test_a_plot(self, command: Command, sweep_id: str, tmp_path: Path, suffix: str, head: bytes) -> None:
+        file = tmp_path / f"growth.{suffix}"
+        assert command("hypervolume", sweep_id, "--plot", file).code == 0
+        assert file.read_bytes().startswith(head)
+
+    @pytest.mark.parametrize("name", ["growth.doc", "none/growth.png"])
+    def test_a_plot_that_cant_be_made(self, command: Command, sweep_id: str, tmp_path: Path, name: str) -> None:
+        ran = command("hypervolume", sweep_id, "--plot", tmp_path / name)
+        assert ran.code == 2
+        assert ran.err.count("\n") == 1
+        assert not (tmp_path / name).exists()
+
+    def test_nothing_has_ended(self, command: Command, store: Repository, tmp_path: Path) -> None:
+        store.create_sweep(parse_spec(SPEC))
+        assert "hypervolume 0.0000 after 0 trials" in command("hypervolume", "played").out
+        ran = command("hypervolume", "played", "--plot", tmp_path / "growth.png")
+        assert ran.code == 2
+        assert "no trial has trained" in ran.err
 
 
 class TestPresets:

@@ -19,7 +19,7 @@ from sweeps.errors import LeaseHeld, WrongState
 from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, run_sweep
 from sweeps.search.study import NUMBER, open_storage, study_name
 from sweeps.settings import Settings
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import SweepSpec, check_spec, trial_seed
 from sweeps.store.records import SweepRecord
 from sweeps.store.repository import Repository
 
@@ -144,6 +144,31 @@ def test_a_killed_drivers_sweep_is_completed_by_the_next(
     rows = study_of(settings, sweep).trials
     assert sorted(row.user_attrs[NUMBER] for row in rows if row.state == TrialState.COMPLETE) == list(range(12))
     assert {row.state for row in rows} <= {TrialState.COMPLETE, TrialState.FAIL}  # the stray row may have been failed
+
+
+@pytest.mark.slow
+def test_a_killed_ablation_goes_on_with_the_same_arms_and_seeds(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    arms = {"heavy": {"feat_loss_weight": 1.0}, "heavier": {"feat_loss_weight": 2.0}}
+    plan = check_spec(spec_of(kind="ablation", space={}, budget={}, arms=arms, seeds=4))
+    sweep, _ = repository.create_sweep(plan.spec)
+    first = drive(sweep, "Slow")
+    wait_until(lambda: repository.get_sweep(sweep.id).counts.get("completed", 0) >= 3)
+    first.kill()
+    first.wait()
+    wait_until(lambda: repository.get_sweep(sweep.id).state == "interrupted")
+
+    repository.request_resume(sweep.id)
+    assert drive(sweep, "Slow").wait(timeout=280) == COMPLETED
+    trials = repository.all_trials(sweep.id)
+    assert [trial.parameters.get("feat_loss_weight") for trial in trials] == [None, 1.0, 2.0] * 4
+    assert [trial.seed for trial in trials] == [trial_seed(0, index) for index in range(4) for _ in range(3)]
+    assert {trial.state for trial in trials} == {"completed"}
+    rows = {
+        row.user_attrs.get(NUMBER): row for row in study_of(settings, sweep).trials if row.state == TrialState.COMPLETE
+    }
+    assert {number: row.params for number, row in rows.items()} == {trial.number: trial.parameters for trial in trials}
 
 
 def test_a_sweep_is_cancelled_and_resumed_and_stopped_in_good_order(

@@ -15,12 +15,12 @@ from ray.tune.search import Searcher
 from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
-from sweeps.search.rungs import Halving
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
 from sweeps.search.stopping import Spent, StopRules
+from sweeps.search.strategies import strategy_of
 from sweeps.search.study import Study, open_storage
 from sweeps.settings import Settings
-from sweeps.spec.sweep import SweepSpec, check_spec
+from sweeps.spec.sweep import SweepSpec, check_spec, trial_seed
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import this_process
@@ -32,8 +32,8 @@ class Desk:
     """A searcher over a store, and workers played by hand."""
 
     def __init__(self, repository: Repository, settings: Settings, spec: SweepSpec) -> None:
-        sweep, _ = repository.create_sweep(spec)
         plan = check_spec(spec)
+        sweep, _ = repository.create_sweep(plan.spec)
         self.repository, self.id, self.open = repository, sweep.id, True
         self.held = DrivenSweep.acquire(repository.database, sweep.id, this_process(), lease_seconds=60, max_attempts=2)
         self.ended: list[TrialRecord] = []
@@ -42,7 +42,7 @@ class Desk:
             self.held,
             Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir),
             plan,
-            Halving(Goal.of(plan)),
+            strategy_of(plan, Goal.of(plan)),
             sampler="tpe",
             earlier=Earlier(),
             sweep_folder=settings.sweep_dir(sweep.id),
@@ -143,6 +143,20 @@ def test_nothing_starts_once_the_budget_is_spent(make_desk: Callable[..., Desk])
     desk.finish("a", first)
     assert desk.searcher.suggest("b") == Searcher.FINISHED
     assert len(desk.repository.all_trials(desk.id)) == 1
+
+
+def test_an_ablation_hands_out_its_arms_with_their_own_steps_and_ends(make_desk: Callable[..., Desk]) -> None:
+    arms = {"short": {"max_num_iterations": 5}, "heavy": {"feat_loss_weight": 1.0}}
+    desk = make_desk(kind="ablation", space={}, budget={}, arms=arms, seeds=2)
+    jobs, totals = [], []
+    while isinstance(config := desk.searcher.suggest(str(len(jobs))), dict):
+        totals.append(desk.held.trial(len(jobs)).total_steps)
+        desk.finish(str(len(jobs)), config)
+        jobs.append(config["job"])
+    assert [job.configuration["feat_loss_weight"] for job in jobs] == [1e-3, 1e-3, 1.0] * 2
+    assert [job.configuration["seed"] for job in jobs] == [trial_seed(0, index) for index in (0, 0, 0, 1, 1, 1)]
+    assert totals == [job.steps for job in jobs] == [10, 5, 10] * 2
+    assert desk.repository.get_sweep(desk.id).trials_planned == 6
 
 
 def test_a_worker_that_knows_of_a_cancellation_first_is_believed(make_desk: Callable[..., Desk]) -> None:

@@ -57,7 +57,10 @@ class House:
         number, sampler = len(self.held.trials()), self.plan.spec.search.sampler
         if sampler == "auto":
             sampler, _ = choose_sampler(Goal.of(self.plan))
-        row, sampled = self.study.ask(number, sampler, self.history())
+        if self.plan.ablation is not None:
+            row, sampled = self.study.put(number, self.plan.ablation.arm(number).values)
+        else:
+            row, sampled = self.study.ask(number, sampler, self.history())
         configuration = self.plan.configuration(sampled, number)
         return self.held.add_trial(
             number, parameters=sampled, configuration=configuration, optuna_trial=row, total_steps=10
@@ -85,9 +88,9 @@ def good(psnr: float = 20.0, gain: float = 0.5) -> Completed:
 def make_house(settings: Settings, repository: Repository, spec_of: MakeSpec) -> Callable[..., House]:
     def make(**parts: Any) -> House:
         spec = spec_of(**parts)
-        sweep, _ = repository.create_sweep(spec)
-        held = DrivenSweep.acquire(repository.database, sweep.id, this_process(), lease_seconds=60, max_attempts=3)
         plan = check_spec(spec)
+        sweep, _ = repository.create_sweep(plan.spec)
+        held = DrivenSweep.acquire(repository.database, sweep.id, this_process(), lease_seconds=60, max_attempts=3)
         study = Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir)
         return House(settings, repository, sweep, plan, held, study)
 
@@ -288,3 +291,50 @@ def test_conditions_and_lists_reach_optuna(make_house: Callable[..., House]) -> 
 def test_random_sampling_is_random(make_house: Callable[..., House]) -> None:
     house = make_house(search={"sampler": "random", "seed": 5}, budget={"trials": 6})
     assert len({house.propose().parameters["feat_loss_weight"] for _ in range(6)}) == 6
+
+
+ARMS = {
+    "kind": "ablation",
+    "space": {},
+    "budget": {},
+    "fidelity": {},
+    "parameters": {"max_num_iterations": 10},
+    "arms": {"heavy": {"feat_loss_weight": 1.0}, "long": {"num_proposal_samples_per_ray": [64, 32], "lr": 0.02}},
+    "seeds": 2,
+}
+
+
+def test_the_rows_of_an_ablation_show_its_arms(make_house: Callable[..., House]) -> None:
+    house = make_house(**ARMS)
+    trials = [house.propose() for _ in range(6)]
+    arms = [{}, {"feat_loss_weight": 1.0}, {"num_proposal_samples_per_ray": [64, 32], "lr": 0.02}]
+    assert [trial.parameters for trial in trials] == arms * 2
+    assert [trial.seed for trial in trials[:3]] == [trials[0].seed] * 3
+    assert [trial.seed for trial in trials[3:]] == [trials[3].seed] * 3 != [trials[0].seed] * 3
+    rows = house.rows()
+    assert [row.params for row in rows[:2]] == [{}, {"feat_loss_weight": 1.0}]
+    assert rows[2].params == {"num_proposal_samples_per_ray": "[64, 32]", "lr": 0.02}
+    assert [row.user_attrs[NUMBER] for row in rows] == list(range(6))
+
+
+def test_an_ablation_goes_on_after_a_crash_with_the_same_rows(make_house: Callable[..., House]) -> None:
+    house = make_house(**ARMS)
+    house.propose()
+    house.end(0, good())
+    house.study.put(1, {"feat_loss_weight": 1.0})  # the driver dies before it writes its own row
+    house.again()
+    house.propose()
+    optuna.delete_study(study_name=study_name(house.sweep), storage=open_storage(house.settings.store_url))
+    house.again()
+    house.study.study.ask()  # a row without a number, from a crash within Optuna
+    house.propose()
+    house.end(1, good())
+    house.end(2, good())
+    assert {row.state for row in house.rows()} == {TrialState.COMPLETE, TrialState.FAIL}
+    rows = [row for row in house.rows() if row.state == TrialState.COMPLETE]
+    assert [row.params for row in rows] == [
+        {},
+        {"feat_loss_weight": 1.0},
+        {"num_proposal_samples_per_ray": "[64, 32]", "lr": 0.02},
+    ]
+    assert [row.user_attrs[NUMBER] for row in rows] == list(range(3))

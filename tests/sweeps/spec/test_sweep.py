@@ -62,7 +62,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "a b/c"}, "name", "pattern"),
     ({"scene": "a\0b"}, "scene", "pattern"),
     ({"base": "a\0b.yaml"}, "base", "pattern"),
-    ({"space": None}, "space", "is required"),
+    ({"space": None}, "space", "at least one"),
     ({"space": {}}, "space", "at least one"),
     ({"space": {"max_ress": {"type": "int", "low": 1, "high": 2}}}, "space.max_ress", "did you mean max_res"),
     ({"space": {"max_res": {"low": 1, "high": 2}}}, "space.max_res.type", "is required"),
