@@ -164,7 +164,7 @@ class Simulation:
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan.spec, goal),
+            strategy_of(self.plan, goal),
             sampler=sampler_of(self.plan.spec, goal),
             earlier=Earlier(),
             rules=stop_rules_of(self.plan.spec),
