@@ -162,6 +162,7 @@ class DrivenSweep:
             )
             session.add(row)
             session.flush()
+            session.refresh(row)  # as every later reader gets it: JSON has no tuples
             return trial_record(row)
 
     def start_attempt(self, number: int) -> AttemptRecord:

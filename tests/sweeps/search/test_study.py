@@ -327,6 +327,7 @@ def test_an_ablation_goes_on_after_a_crash_with_the_same_rows(make_house: Callab
     optuna.delete_study(study_name=study_name(house.sweep), storage=open_storage(house.settings.store_url))
     house.again()
     house.study.study.ask()  # a row without a number, from a crash within Optuna
+    house.again()
     house.propose()
     house.end(1, good())
     house.end(2, good())
