@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
@@ -44,9 +45,19 @@ class End:
 
 
 def enter_row(storage: RDBStorage, study_id: int, row: FrozenTrial) -> tuple[int, int]:
-    """Add a row with its parameters and attributes. Returns its number in the study and its id."""
-    entered = storage._create_new_trial(study_id, row)
-    return entered.number, entered._trial_id
+    """Add an open row with its parameters and attributes. Returns its number in the study and its id."""
+    with _create_scoped_session(storage.scoped_session) as session:
+        models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)  # rows are numbered one by one
+        trial = models.TrialModel(study_id=study_id, state=TrialState.RUNNING, datetime_start=datetime.now())
+        session.add(trial)
+        session.flush()
+        trial_id, number = trial.trial_id, trial.count_past_trials(session)
+        trial.number = number
+        if row.params:
+            session.execute(insert(models.TrialParamModel), _parameters(trial_id, row))
+        if row.user_attrs:
+            session.execute(insert(models.TrialUserAttributeModel), _rows("trial_id", trial_id, row.user_attrs))
+    return number, trial_id
 
 
 def end_row(storage: RDBStorage, study_id: int, trial_id: int, end: End) -> None:
@@ -80,6 +91,18 @@ def put_plot(storage: RDBStorage, study_id: int, name: str, plot: str) -> None:
     with _create_scoped_session(storage.scoped_session) as session:
         session.execute(delete(model).where(model.study_id == study_id, model.key.startswith(prefix, autoescape=True)))
         session.execute(insert(model), _rows("study_id", study_id, _parts(prefix, plot)))
+
+
+def _parameters(trial_id: int, row: FrozenTrial) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": row.distributions[name].to_internal_repr(value),
+            "distribution_json": distribution_to_json(row.distributions[name]),
+        }
+        for name, value in row.params.items()
+    ]
 
 
 def _note(trial_id: int, text: str) -> dict[str, Any]:
