@@ -42,7 +42,7 @@ SPACE: Mapping[str, Any] = {
     "num_nerf_samples_per_ray": {"type": "int", "low": 16, "high": 96},
     "feat_use_pe": {"type": "categorical", "choices": [True, False]},
 }
-_MEMORY_GB = 20.0  # of a simulated worker
+_MEMORY_GB = 16.0  # of a simulated worker
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -164,10 +164,10 @@ class Simulation:
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan.spec, goal),
-            sampler=sampler_of(self.plan.spec, goal),
+            strategy_of(self.plan, goal),
+            sampler=sampler_of(self.plan, goal),
             earlier=Earlier(),
-            rules=stop_rules_of(self.plan.spec),
+            rules=stop_rules_of(self.plan),
             spent=Spent,
             is_stopping=lambda: False,
             sweep_folder=folder,

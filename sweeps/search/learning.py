@@ -20,7 +20,8 @@ from sweeps.search.history import OPEN, Goal, RungResult, TrialHistory
 from sweeps.search.sampler import LEARNING, distributions, labels
 
 MOST_RESULTS: Mapping[str, int] = {"tpe": 1000, "nsga2": 2000, "gp": 200}
-"""A sampler sees at most so many results, the front and the newest, which bounds the time of a proposal."""
+"""A sampler sees at most so many results, the front and the newest, and a quarter as many failures and open trials
+each, the newest: this bounds the time of a proposal. `python -m benchmarks.scale --proposals` measures it."""
 
 _LEARNED_FROM = frozenset(("oom", "diverged", "invalid"))
 _OUT_OF_MEMORY = "out_of_memory"
@@ -75,7 +76,7 @@ def rung_to_learn_from(goal: Goal, history: Sequence[TrialHistory]) -> int:
 def _known(
     sampler: optuna.samplers.BaseSampler, name: str, goal: Goal, history: Sequence[TrialHistory]
 ) -> list[FrozenTrial]:
-    """Results at the rung to learn from, failures and open trials, of each the newest MOST_RESULTS and no more."""
+    """Results at the rung to learn from, failures and open trials: no more than MOST_RESULTS says."""
     step = rung_to_learn_from(goal, history)
     most = MOST_RESULTS[name]
     measured = [(trial, result) for trial in history if (result := _result(trial, step)) is not None]
@@ -89,10 +90,10 @@ def _known(
         _row(goal, trial, TrialState.COMPLETE, row.tolist(), constraint_values(goal, result.metrics))
         for (trial, result), row in zip(measured, values, strict=True)
     ]
-    rows += _failed_rows(name, goal, failed[-most:], values, [row.constraints for row in rows])
+    rows += _failed_rows(name, goal, failed[-(most // 4) :], values, [row.constraints for row in rows])
     if name == "nsga2":
         _number_generations(sampler, rows)
-    return rows + [_row(goal, trial, TrialState.RUNNING, None, None) for trial in is_open[-most:]]
+    return rows + [_row(goal, trial, TrialState.RUNNING, None, None) for trial in is_open[-(most // 4) :]]
 
 
 def _failed_rows(

@@ -107,9 +107,11 @@ class Standings:
         if before is not None:
             self._count(before, -1)
         for result in trial.rungs[len(before.rungs) if before is not None else 0 :]:
-            self._rungs[result.step].add(trial.number, result)
+            if result.step in self._rungs:  # a listed arm may have steps of its own
+                self._rungs[result.step].add(trial.number, result)
         for result in trial.rungs if trial.state == "failed" else ():
-            self._rungs[result.step].remove(trial.number)
+            if result.step in self._rungs:
+                self._rungs[result.step].remove(trial.number)
         if trial.state in OPEN:
             self._open[position] = trial
             self._count(trial, 1)

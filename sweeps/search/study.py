@@ -25,7 +25,7 @@ from sweeps.errors import StoreUnavailable
 from sweeps.search.history import Goal, TrialHistory
 from sweeps.search.learning import constraint_values, is_learned_from, study_for
 from sweeps.search.sampler import chosen, distributions, labels, make_sampler, suggest
-from sweeps.search.study_rows import End, end_row, enter_row
+from sweeps.search.study_rows import End, end_row, enter_row, put_plot
 from sweeps.spec.space import is_active, ordered
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.database import BUSY_SECONDS, store_url
@@ -167,7 +167,8 @@ class Study:
         # Samplers count a pruned trial as bad; a failed one they never see, and propose it again.
         state, values = TrialState.PRUNED, None
         if trial.state == "completed":
-            state, values = TrialState.COMPLETE, [trial.metrics[objective.name] for objective in self._plan.objectives]
+            values = [float(trial.metrics[objective.name]) for objective in self._plan.objectives]
+            state = TrialState.COMPLETE
         elif trial.state == "failed" and not is_learned_from(trial.failure_reason):
             state = TrialState.FAIL
         measured = rungs[-1].metrics if rungs else trial.metrics
@@ -230,11 +231,7 @@ class Study:
 
     def save_plot(self, figure: Any, name: str) -> None:
         """Show a plotly figure in the dashboard, replacing the one of this name."""
-        from optuna_dashboard import save_plotly_graph_object
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            save_plotly_graph_object(self.study, figure, graph_object_id=name)
+        put_plot(self.storage, self.study._study_id, name, figure.to_json())
 
     def _enter(self, number: int, parameters: Mapping[str, Any]) -> int:
         row = create_trial(

@@ -65,6 +65,9 @@ def test_every_failure_gets_its_reason_and_stops_nothing(
     assert [attempt.outcome for attempt in repository.attempts(sweep.id, 4)] == ["lost", "completed"]
     assert [attempt.outcome for attempt in repository.attempts(sweep.id, 5)] == ["lost"] * 3
     assert all(trial.metrics == {} for trial in trials if trial.state == "failed")
+    # Ten attempts, of which one crashed and four were lost: only these need a new process beside the first two.
+    assert sum(trial.attempts for trial in trials) == 10
+    assert len(worker_pids(repository, sweep)) <= 2 + 5
     ended = repository.get_sweep(sweep.id)
     assert (ended.state, ended.counts) == ("completed", {"completed": 3, "failed": 4})
     assert ended.stop_reason == "all 7 trials ended"

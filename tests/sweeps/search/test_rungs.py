@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from f3rm_core import METRICS
@@ -116,6 +116,7 @@ points = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(points=points, objectives=st.integers(1, 3))
 def test_the_order_is_that_of_brute_force(points: list[tuple[int, int, int, bool]], objectives: int) -> None:
     directions = ["maximize", "minimize", "maximize"][:objectives]

@@ -88,6 +88,17 @@ def test_trials_are_written_before_they_are_handed_out_and_never_more_than_fit(m
     assert [trial.number for trial in desk.ended] == [0, 1, 2]
 
 
+def test_trials_that_wait_take_no_slot(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(budget={"trials": 9}, fidelity={"rungs": [10, 90]})
+    desk.searcher.suggest("a")
+    for trial_id in ("b", "c", "d"):  # each ends at the lower rung, and waits
+        desk.finish(trial_id, desk.searcher.suggest(trial_id))
+    states = [trial.state for trial in desk.repository.all_trials(desk.id)]
+    assert states == ["running", "paused", "paused", "paused"]
+    assert isinstance(desk.searcher.suggest("e"), dict)
+    assert desk.searcher.suggest("f") is None
+
+
 def test_a_lost_trial_is_handed_out_again_and_fails_in_the_end(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk(budget={"trials": 1})
     first = desk.searcher.suggest("a")

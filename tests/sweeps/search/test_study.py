@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+from optuna_dashboard._note import get_note_from_system_attrs
 
 from sweeps.search.history import Goal, TrialHistory, recall
 from sweeps.search.sampler import choose_sampler
@@ -106,6 +111,42 @@ def test_a_completed_trial_is_told_once(house: House) -> None:
     assert (row.state, row.values, row.user_attrs[NUMBER]) == (TrialState.COMPLETE, [20.0, 0.5], 0)
     assert row.user_attrs["seed"] == trial.seed
     assert row.params == trial.parameters
+
+
+def test_an_end_has_all_its_attributes(house: House) -> None:
+    house.propose()
+    trial = house.end(0, good(), tell=False)
+    trial = dataclasses.replace(trial, metrics={name: np.float32(value) for name, value in trial.metrics.items()})
+    note = [dataclasses.replace(rung, reason="é" * 5000) for rung in house.held.rungs(0) * 2]
+    house.study.tell(trial, note, house.settings.sweep_dir(house.sweep.id))
+    (row,) = house.rows()
+    assert row.values == [20.0, 0.5]
+    assert row.constraints == {"out_of_memory": -1.0}
+    assert row.datetime_start <= row.datetime_complete <= datetime.now()
+    shown = {"psnr": 20.0, "feature_gain": 0.5, "psnr@10": 20.0, "backend": "numba", "threads": 1, "attempts": 1}
+    assert shown.items() <= row.user_attrs.items()
+    attributes = house.study.storage.get_study_system_attrs(house.study.study._study_id)
+    body = get_note_from_system_attrs(attributes, row._trial_id)["body"]  # as the dashboard reads it, part by part
+    assert body.startswith("## Trial 0: completed")
+    assert body.count("é") == 10_000
+
+
+def test_a_plot_is_replaced_as_a_whole(house: House) -> None:
+    class Figure:
+        def __init__(self, text: str) -> None:
+            self.to_json = lambda: text
+
+    house.study.save_plot(Figure("x" * 5000), "front")
+    house.study.save_plot(Figure("another"), "front_2")
+    house.study.save_plot(Figure("y" * 3000), "front")
+    attributes = house.study.storage.get_study_system_attrs(house.study.study._study_id)
+    assert get_plotly_graph_objects(attributes) == {"front": "y" * 3000, "front_2": "another"}
+
+
+def test_sweeps_of_one_name_have_studies_of_their_own(make_house: Callable[..., House]) -> None:
+    first, second = make_house(name="same"), make_house(name="same")
+    first.propose()
+    assert (len(first.rows()), len(second.rows())) == (1, 0)
 
 
 def test_an_end_that_was_not_told_is_told_at_the_next_start(house: House) -> None:
