@@ -101,7 +101,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"arms": {"a": 256}}, "arms.a", "mapping"),
     ({"arms": {"a": {"max_res": 512}}}, "arms.a", "changes nothing at this base"),
     ({"claims": ["max-res-lo-fast"]}, "claims.0", "did you mean max-res-low-fast?"),
-    ({"claims": ["unstable", "unstable"]}, "claims.1", "is given twice"),
+    ({"claims": ["poor-colours", "poor-colours"]}, "claims.1", "is given twice"),
     ({"claims": "everything"}, "claims", "list"),
     ({"claims": ["encoding-helps"], "parameters": {"feat_use_pe": False}}, "claims.0", "changes nothing at this base"),
     ({"claims": ["table-small-blurry"], "parameters": {"log2_hashmap_size": 11}}, "claims.0", "can't be had"),
