@@ -74,7 +74,7 @@ ABLATION = {
     "name": "played-ablation",
     "scene": "embedded:tabletop",
     "base": "demo_cpu",
-    "claims": ["samples-few-fast", "max-res-high-sharp", "weight-low-features", "unstable", "mixed-precision"],
+    "claims": ["samples-few-fast", "max-res-high-sharp", "weight-low-features", "unstable-colours", "mixed-precision"],
     "arms": {"wide-colours": {"hidden_dim_color": 128}},
     "seeds": 3,
     "allow": ["unstable-rates"],

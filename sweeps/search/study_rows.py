@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
@@ -51,7 +51,7 @@ def enter_row(storage: RDBStorage, study_id: int, row: FrozenTrial) -> tuple[int
         trial = models.TrialModel(study_id=study_id, state=TrialState.RUNNING, datetime_start=datetime.now())
         session.add(trial)
         session.flush()
-        trial_id, number = trial.trial_id, trial.count_past_trials(session)
+        trial_id, number = cast(int, trial.trial_id), trial.count_past_trials(session)
         trial.number = number
         if row.params:
             session.execute(insert(models.TrialParamModel), _parameters(trial_id, row))

@@ -5,6 +5,7 @@ Trials go seed by seed, the base first: an ablation that is stopped early has wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ BASE_ARM = "base"
 ALL = "all"
 MIN_SEEDS, MAX_SEEDS = 2, 30
 """One seed says nothing of chance; the intervals' table ends at thirty."""
+MAX_ARMS = 256
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def check_ablation(spec: SweepSpec) -> list[Issue]:
         issues.append(Issue("space", MISSING, "an ablation lists its trials; give arms or claims, or kind: search"))
     if not spec.arms and not spec.claims:
         issues.append(Issue("arms", MISSING, "give arms, claims or both: an ablation compares them with its base"))
+    if len(spec.arms) > MAX_ARMS:
+        issues.append(Issue("arms", MISSING, f"{len(spec.arms)} arms; give at most {MAX_ARMS}"))
     if len(spec.fidelity.rungs) > 1:
         remedy = "an ablation trains every arm to its end; give one number, the base's training steps"
         issues.append(Issue("fidelity.rungs", spec.fidelity.rungs, remedy))
@@ -114,8 +119,9 @@ def check_ablation(spec: SweepSpec) -> list[Issue]:
 def resolve(spec: SweepSpec, fixed: Mapping[str, Any]) -> tuple[SweepSpec, list[Issue]]:
     """An ablation with the arms of its claims spelled out at its base, and its number of trials.
 
-    What it returns gives itself again: a sweep that was stored keeps its arms whatever the claims say later. An arm
-    that the spec has under the name of a claim's arm is used in its place.
+    Of `all` claims those are left out whose arms can't be had at this base, or change nothing there. What it returns
+    gives itself again: a sweep that was stored keeps its arms whatever the claims say later. An arm that the spec has
+    under the name of a claim's arm is used in its place.
 
     Args:
         spec: checked, of kind ablation.
@@ -130,13 +136,11 @@ def resolve(spec: SweepSpec, fixed: Mapping[str, Any]) -> tuple[SweepSpec, list[
             continue
         try:
             asked[arm] = at_base(change_of(arm), fixed)
+            why = "changes nothing at this base"
         except InvalidParameter as error:
-            remedy = f"its arm can't be had at this base: {error}; leave it out, or give the arm {arm} under arms"
-            issues.append(Issue(f"claims.{index}", claim, remedy))
-            asked[arm] = {}
-            continue
+            asked[arm], why = {}, f"can't be had at this base: {error}"
         if not asked[arm] and ALL not in spec.claims:
-            remedy = f"its arm {arm} changes nothing at this base; leave it out, or give the arm {arm} under arms"
+            remedy = f"its arm {arm} {why}; leave it out, or give the arm {arm} under arms"
             issues.append(Issue(f"claims.{index}", claim, remedy))
     for name, values in spec.arms.items():
         if all(_plain(fixed.get(each)) == _plain(value) for each, value in values.items()):
@@ -160,6 +164,8 @@ def _check_arm(name: str, values: Mapping[str, Any]) -> list[Issue]:
     field = f"arms.{name}"
     if name == BASE_ARM:
         return [Issue(field, MISSING, "the base is always an arm; give this one another name")]
+    if not _ARM_NAME.fullmatch(name):
+        return [Issue("arms", name, "an arm's name has letters, digits, '.', '_' and '-' only, at most 64")]
     if not values:
         return [Issue(field, MISSING, "is empty; give at least one parameter and its value")]
     issues = []

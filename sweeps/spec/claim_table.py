@@ -256,10 +256,17 @@ _COMBINATIONS = (
         "out-of-memory", "the memory example takes over 24 GB", out_of_reach=f"{_GPU}: 24 GB are meant of its memory"
     ),
     Claim(
-        "unstable",
-        "a high rate with high loss weights converges poorly or ends in NaN",
+        "unstable-colours",
+        "a high rate with high loss weights converges poorly (colours) or ends in NaN",
         "unstable",
         **_poor("psnr"),
+        divergence_confirms=True,
+    ),
+    Claim(
+        "unstable-features",
+        "a high rate with high loss weights converges poorly (features) or ends in NaN",
+        "unstable",
+        **_poor("feature_gain"),
         divergence_confirms=True,
     ),
     Claim("poor-colours", "too little of everything blurs colours", "poor", **_poor("psnr")),

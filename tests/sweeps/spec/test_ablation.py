@@ -70,6 +70,9 @@ def test_all_claims() -> None:
     # At a base that is a claim's arm already, the claim is left out of "all".
     fewer = plan(arms=None, claims="all", allow=["unstable-rates"], parameters={"feat_use_pe": False})
     assert set(listed.spec.claims) - set(fewer.spec.claims) == {"encoding-helps"}
+    # And where it can't be had: a table of 2^11 entries has no quarter.
+    small = plan(arms=None, claims="all", allow=["unstable-rates"], parameters={"log2_hashmap_size": 11})
+    assert set(listed.spec.claims) - set(small.spec.claims) == {"table-small-memory", "table-small-blurry"}
 
 
 def test_a_stored_ablation_keeps_its_arms() -> None:
@@ -93,10 +96,12 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"arms": {"a": {"feature_type": "DINO"}}}, "arms.a.feature_type", "can't be compared"),
     ({"arms": {"a": {"seed": 3}}}, "arms.a.seed", "a seed is no hyperparameter"),
     ({"arms": {"a": {"steps_per_save": 3}}}, "arms.a.steps_per_save", "changes no result"),
+    ({"arms": {"a|b": {"max_res": 256}}}, "arms", "letters, digits"),
+    ({"arms": {f"a{n}": {"max_res": 1 + n} for n in range(257)}}, "arms", "at most 256"),
     ({"arms": {"a": 256}}, "arms.a", "mapping"),
     ({"arms": {"a": {"max_res": 512}}}, "arms.a", "changes nothing at this base"),
     ({"claims": ["max-res-lo-fast"]}, "claims.0", "did you mean max-res-low-fast?"),
-    ({"claims": ["unstable", "unstable"]}, "claims.1", "is given twice"),
+    ({"claims": ["poor-colours", "poor-colours"]}, "claims.1", "is given twice"),
     ({"claims": "everything"}, "claims", "list"),
     ({"claims": ["encoding-helps"], "parameters": {"feat_use_pe": False}}, "claims.0", "changes nothing at this base"),
     ({"claims": ["table-small-blurry"], "parameters": {"log2_hashmap_size": 11}}, "claims.0", "can't be had"),
