@@ -16,6 +16,8 @@ from f3rm_core.errors import CheckpointError, InvalidParameter, OutOfMemory
 from f3rm_core.evaluation.cost import PeakMemory
 from f3rm_core.evaluation.evaluate import evaluate
 from f3rm_core.evaluation.pictures import save_panel
+from f3rm_core.evaluation.rgb import ssim
+from f3rm_core.features import import_library
 from f3rm_core.model.f3rm import FeatureFieldModel, warm_up
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig
 
 _PROGRESS_SECONDS = 1.0
+_SMALLEST_IMAGE = 11  # pixels: the window of SSIM
 _OUT_OF_MEMORY = ("allocate memory", "out of memory", "out_of_memory")  # torch on the CPU, CUDA, its driver
 
 
@@ -187,6 +190,9 @@ class _Run:
 def _warm(config: F3RMTrainerConfig, device: str) -> Iterator[None]:
     """What a process pays for once, and no trial in particular."""
     warm_up(config.pipeline.model, device)
+    import_library(config.pipeline.datamanager.feature_type)
+    blank = torch.zeros(_SMALLEST_IMAGE, _SMALLEST_IMAGE, 3)
+    ssim(blank, blank)
     with reuse_memory():
         yield
 
