@@ -54,8 +54,10 @@ class Heap:
             elif size_bytes:
                 self._join(address, size_bytes)
 
-    def forget_peak(self) -> None:
-        """Look for the highest point from now on."""
+    def give_back(self) -> None:
+        """All that is free goes back to the system, and so does from now on what is freed (`return_memory`). The peak
+        is looked for from now on."""
+        self._keeps, self._free, self._end, self._apart = False, [], 0, sum(self.live.values())
         self.peak_bytes, self.at_peak = self.resident_bytes, self.live.copy()
 
     @property
