@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from f3rm_core.features.embedded import EMBEDDED_MODEL, read_header
@@ -21,6 +22,7 @@ class FeatureSize:
     patch_size: int
 
 
+@lru_cache(maxsize=64)
 def feature_size(settings: FeatureSettings) -> FeatureSize | None:
     """Sizes of the model that the settings name; None where open_clip has no such model.
 

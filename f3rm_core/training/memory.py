@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal
 
 from f3rm_core.encodings.spec import GridSpec
@@ -243,12 +244,18 @@ def _grid(values: Mapping[str, Any], prefix: str) -> GridSpec:
     base = values["feat_start_res" if prefix else "base_res"]
     names = ("num_levels", "max_res", "log2_hashmap_size", "features_per_level")
     levels, max_res, log2_hashmap_size, features = (values[prefix + name] for name in names)
-    return GridSpec(levels, base, max_res, log2_hashmap_size, features, prefix=prefix)
+    return _spec(levels, base, max_res, log2_hashmap_size, features)
 
 
 def _proposal_grid(stage: int) -> GridSpec:
     levels, max_res = _PROPOSAL_NETWORKS[min(stage, len(_PROPOSAL_NETWORKS) - 1)]
-    return GridSpec(levels, _PROPOSAL_BASE_RES, max_res, _PROPOSAL_LOG2_HASHMAP_SIZE, 2)
+    return _spec(levels, _PROPOSAL_BASE_RES, max_res, _PROPOSAL_LOG2_HASHMAP_SIZE, 2)
+
+
+@lru_cache(maxsize=1024)
+def _spec(num_levels: int, base_res: int, max_res: int, log2_hashmap_size: int, features_per_level: int) -> GridSpec:
+    """A space is predicted hundreds of times, on few grids."""
+    return GridSpec(num_levels, base_res, max_res, log2_hashmap_size, features_per_level)
 
 
 def _grid_numbers(work: Work) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import bisect
-from collections import Counter
-
 _APART_BYTES = 1 << 30
-"""From this size on glibc maps memory on its own and unmaps it when it is freed; so much free memory at the heap's end
-goes back to the system too (`training.allocator` sets both)."""
+"""What does not fit into a free piece is mapped on its own from this size on, and unmapped when it is freed; so much
+free memory at the heap's end goes back to the system too (`training.allocator` sets both)."""
+_RETURNED_BYTES = 1 << 20
+"""The same size under `training.allocator.return_memory`."""
 
 
 class Heap:
@@ -24,24 +24,25 @@ class Heap:
         self._free: list[tuple[int, int]] = []  # address, bytes; ascending, never touching each other
         self._end = 0  # of the heap
         self._apart = 0  # mapped on their own
+        self._apart_from = _APART_BYTES if keeps else 0
+        self._absent: list[tuple[int, int]] = []  # start, end: pages that were given back and not touched since
         self._number = 0
-        self.live: Counter[str] = Counter()
+        self.live: dict[str, int] = {}
         self.peak_bytes = 0
-        self.at_peak: Counter[str] = Counter()
+        self.at_peak: dict[str, int] = {}
 
     def take(self, part: str, size: float) -> int:
         """Allocate; the number is for `give`."""
         size_bytes = int(size)
         self._number += 1
-        self.live[part] += size_bytes
-        address = None
-        if self._keeps and size_bytes < _APART_BYTES:
-            address = self._place(size_bytes)
-        else:
+        self.live[part] = self.live.get(part, 0) + size_bytes
+        address = self._place(size_bytes) if self._keeps else None
+        if address is None:
             self._apart += size_bytes
         self._held[self._number] = (part, size_bytes, address)
-        if self.resident_bytes > self.peak_bytes:
-            self.peak_bytes, self.at_peak = self.resident_bytes, self.live.copy()
+        resident_bytes = self.resident_bytes
+        if resident_bytes > self.peak_bytes:
+            self.peak_bytes, self.at_peak = resident_bytes, dict(self.live)
         return self._number
 
     def give(self, *numbers: int) -> None:
@@ -55,30 +56,44 @@ class Heap:
                 self._join(address, size_bytes)
 
     def give_back(self) -> None:
-        """All that is free goes back to the system, and so does from now on what is freed (`return_memory`). The peak
-        is looked for from now on."""
-        self._keeps, self._free, self._end, self._apart = False, [], 0, sum(self.live.values())
-        self.peak_bytes, self.at_peak = self.resident_bytes, self.live.copy()
+        """The pages of all free pieces go back to the system until they are taken again, and what does not fit into
+        them is mapped on its own (`return_memory`). The peak is looked for from now on."""
+        self._apart_from = _RETURNED_BYTES if self._keeps else 0
+        self._absent = [(address, address + size) for address, size in self._free]
+        self.peak_bytes, self.at_peak = self.resident_bytes, dict(self.live)
 
     @property
     def resident_bytes(self) -> int:
         """What the process holds now, free pieces included."""
-        return self._end + self._apart
+        return self._end + self._apart - sum(end - start for start, end in self._absent)
 
-    def _place(self, size_bytes: int) -> int:
-        """The address: in the smallest free piece that fits, the one at the end last."""
+    def _place(self, size_bytes: int) -> int | None:
+        """The address: in the smallest free piece that fits, the one at the end last, and beyond the end; None: on its
+        own."""
         fitting = [(size, address) for address, size in self._free if size >= size_bytes and address + size < self._end]
+        last = self._free[-1] if self._free and sum(self._free[-1]) == self._end else None
         if fitting:
             size, address = min(fitting)
-        elif self._free and sum(self._free[-1]) == self._end:
-            address, size = self._free[-1]
+        elif last is not None and last[1] >= size_bytes:
+            address, size = last
+        elif size_bytes >= self._apart_from:
+            return None
         else:
-            address, size = self._end, 0
-            self._free.append((address, size))
-        self._free.remove((address, size))
+            address, size = last or (self._end, 0)
+        if size:
+            self._free.remove((address, size))
         if size > size_bytes:
             bisect.insort(self._free, (address + size_bytes, size - size_bytes))
-        self._end = max(self._end, address + size_bytes)
+        end = address + size_bytes
+        self._end = max(self._end, end)
+        if not self._absent:
+            return address
+        self._absent = [
+            piece
+            for first, behind in self._absent
+            for piece in ((first, min(behind, address)), (max(first, end), behind))
+            if piece[0] < piece[1]
+        ]
         return address
 
     def _join(self, address: int, size: int) -> None:

@@ -139,9 +139,9 @@ def evaluation(heap: Heap, work: Work) -> None:
     """One held-out view: its picture in chunks, SSIM, its features; then the scores of all views' features."""
     part = "evaluation"
     view = [heap.take(part, work.pixels * size) for size in (12, 8, 12, 12)]  # truth; camera, origins, directions
-    chunk = min(work.chunk, work.pixels)
-    _render_chunk(heap, work, chunk, features=False)
     image = heap.take(part, work.pixels * 3 * FLOAT)
+    for rays in (min(work.chunk, work.pixels), work.pixels % work.chunk):  # all full chunks are alike
+        _render_chunk(heap, work, rays, features=False)
     _ssim(heap, work)
     heap.give(*view, image)
     _render_chunk(heap, work, min(work.chunk, work.patches), features=True)
