@@ -29,6 +29,7 @@ TOLERANCE = 0.15
 STEPS = 5
 """The proposals train at each of the first ten steps: no later step takes more."""
 _PRELOADED = ["f3rm_core.training.trainer", "f3rm_core.config"]
+_SCENE = "embedded:tabletop"
 _FIXED = {"clip_model": "tabletop-mini", "clip_pretrained": "embedded", "threads": 1}
 _STAGES = ([64], [64, 32], [128, 64], [256, 96], [96, 64, 48])
 _COLORS = ("#2f6db3", "#e0852b", "#4c9a4c", "#8d62b5", "#c64b4b", "#6f7680", "#c9a227", "#3aa6a0", "#b8bec6")
@@ -41,15 +42,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a JSON line for each training; what is there is kept")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
-    scene = load_scene("embedded:tabletop")
+    scene = load_scene(_SCENE)
     random = Random(arguments.seed)
     drawn = [draw(random) for _ in range(arguments.count)]
     runs = Runs(arguments.out, "seed", "number")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
     for number, changes in enumerate(tqdm(drawn, disable=None)):
-        prepare_scene(build_config(changes), scene)
-        runs.add((arguments.seed, number), partial(_in_a_process, context, changes))
+        runs.add((arguments.seed, number), partial(measure, changes))
     measured = [float(runs[arguments.seed, number]["peak_memory_gb"]) for number in range(arguments.count)]
     print(table(drawn, measured, scene))
     if arguments.plot:
@@ -125,9 +123,13 @@ def table(drawn: list[dict[str, Any]], measured: list[float], scene: Scene) -> s
     return "\n".join(lines)
 
 
-def _in_a_process(context: Any, changes: Mapping[str, Any]) -> dict[str, float]:
+def measure(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of a short training in a process of its own."""
+    prepare_scene(build_config(parameters), load_scene(_SCENE))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(dict(changes), sender))
+    process = context.Process(target=_train, args=(dict(parameters), sender))
     process.start()
     sender.close()
     try:
@@ -137,7 +139,7 @@ def _in_a_process(context: Any, changes: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _train(changes: Mapping[str, Any], sender: Any) -> None:
-    found = train(build_config(changes), load_scene("embedded:tabletop"), budget_steps=STEPS)
+    found = train(build_config(changes), load_scene(_SCENE), budget_steps=STEPS)
     sender.send(dict(found.metrics))
 
 

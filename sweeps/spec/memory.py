@@ -178,7 +178,6 @@ def _best_change(
         for name in (*_HALVED, *_LOWERED, "mixed_precision")
         if (tried := list(_tries(configuration, scene, name, limit_gb, now)))
         for value, predicted in tried[-1:]
-        if predicted < now.total_bytes
     ]
     fitting = [one for one in found if one[1] <= limit_gb * 1e9]
     if fitting:
@@ -193,17 +192,19 @@ def _best_change(
 def _tries(
     configuration: Configuration, scene: Scene | SceneSize | None, name: str, limit_gb: float, now: PredictedMemory
 ) -> Iterator[tuple[Any, int]]:
-    """Ever lower values of one parameter with their predicted bytes, until one fits."""
-    value = configuration[name]
+    """Ever lower values of one parameter with their predicted bytes, until one fits or none helps."""
+    value, before = configuration[name], now.total_bytes
     for _ in range(_HALVINGS):
         value = _lower(name, value)
         if value is None:
             return
-        changed = {**configuration, name: value}
-        predicted = peak_memory(changed, scene, now.backend, now.device).total_bytes
+        predicted = peak_memory({**configuration, name: value}, scene, now.backend, now.device).total_bytes
+        if predicted >= before:
+            return
         yield value, predicted
         if predicted <= limit_gb * 1e9:
             return
+        before = predicted
 
 
 def _lower(name: str, value: Any) -> Any:
