@@ -48,11 +48,11 @@ def predict(**changes: Any) -> PredictedMemory:
 
 
 def small_numbers() -> int:
-    """Numbers that train: the proposals' grid has levels of 16, 28, 46, 77 and 128 vertices along a side, the last two
-    in tables of 2^17 entries."""
+    """Numbers that train: the proposals' grid has levels of 16, 27, 46, 77 and 128 vertices along a side, rounded up to
+    whole eights, the last two in tables of 2^17 entries."""
     radiance = (64 + 512) * 2
     features = 64 * 8
-    proposals = (16**3 + 28**3 + 46**3 + 2 * 2**17) * 2
+    proposals = (16**3 + 19_688 + 46**3 + 2 * 2**17) * 2
     geometry = 4 * 32 + 32 * 16
     color = (16 + 15) * 16 + 16 * 3
     feature = 8 * 24 + 24 * 24 + 24 * 96
@@ -79,8 +79,9 @@ class TestParts:
         assert parts.radiance_samples == 4096 * 48 * 4 * (3 + 4 + 32 + 16 + 2 + 16 + 3 + 1)
 
     def test_what_a_feature_sample_holds(self) -> None:
-        """Encoded 8, hidden 24; gradients of the weight 1, of the output 24, of what was encoded 8."""
-        assert predict().parts.feature_samples == 4096 * 48 * 4 * (8 + 24 + 1 + 24 + 8)
+        """At the peak, where the output's gradient is there and the output still is: encoded 8, hidden 24, output 24,
+        and gradients of the weight 1 and the output 24."""
+        assert predict().parts.feature_samples == 4096 * 48 * 4 * (8 + 24 + 24 + 1 + 24)
 
     def test_what_a_proposal_sample_holds(self) -> None:
         """Position 3, encoded 10, hidden 16, raw 1, weight and what passed 2, the loss's gradient 1; and bins and edges
@@ -124,7 +125,8 @@ class TestGrowth:
     def test_more_takes_more(self, name: str, values: list[Any], backend: Any, device: Any) -> None:
         fine = {**SMALL, "max_res": 2048, "feat_max_res": 512, "num_levels": 8, "feat_num_levels": 8}
         peaks = [peak_memory({**fine, name: value}, SCENE, backend, device).total_bytes for value in values]
-        assert all(low < high for low, high in pairwise(peaks)), peaks
+        assert all(low <= high for low, high in pairwise(peaks)), peaks  # equal where an evaluation is the peak
+        assert peaks[0] < peaks[-1]
 
     def test_half_precision_takes_less_on_cuda_and_the_same_on_the_cpu(self) -> None:
         full, half = ({**SMALL, "mixed_precision": on} for on in (False, True))
