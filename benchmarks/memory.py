@@ -155,8 +155,11 @@ def _plot(drawn: list[dict[str, Any]], measured: list[float], scene: Scene, file
     left.fill_between(ends, *band, color="#b8bec6", alpha=0.4, label=f"within {100 * TOLERANCE:.0f}%", linewidth=0)
     left.plot(ends, ends, color="#8a919b", linewidth=1)
     for phase, color in (("training step", _COLORS[0]), ("evaluation", _COLORS[1])):
-        points = [pair for pair, one in zip(zip(measured, predicted, strict=True), predictions, strict=True)
-                  if one.phase == phase]
+        points = [
+            pair
+            for pair, one in zip(zip(measured, predicted, strict=True), predictions, strict=True)
+            if one.phase == phase
+        ]
         if points:
             left.scatter(*zip(*points, strict=True), color=color, label=f"peak in {phase}", zorder=3)
     left.set(xscale="log", yscale="log", xlabel="measured (GB)", ylabel="predicted (GB)", xlim=ends, ylim=ends)
@@ -170,8 +173,15 @@ def _plot(drawn: list[dict[str, Any]], measured: list[float], scene: Scene, file
         heights = [dict(predictions[index].parts.items()).get(name, 0) / 1e9 for index in order]
         right.bar(range(len(order)), heights, bottom=bottoms, color=color, label=name, width=0.7)
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
-    right.scatter(range(len(order)), [measured[index] for index in order], color="black", marker="_", s=320,
-                  label="measured", zorder=3)
+    right.scatter(
+        range(len(order)),
+        [measured[index] for index in order],
+        color="black",
+        marker="_",
+        s=320,
+        label="measured",
+        zorder=3,
+    )
     right.set_xticks([])
     right.set(xlabel="some of them, by measured peak", ylabel="GB")
     right.legend(frameon=False, fontsize=8)

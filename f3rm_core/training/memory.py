@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from f3rm_core.encodings.spec import GridSpec
@@ -174,7 +175,7 @@ def peak_memory(
     at_peak = at_peak if phase == "training step" else heap.at_peak
     total = max(trained, evaluated)
     parts = {part.replace(" ", "_"): taken for part, taken in at_peak.items()}
-    values_mapped = size.images * (work.pixels * 3 + work.patches * work.channels * 2)
+    mapped_bytes = size.images * (work.pixels * 3 + work.patches * work.channels * 2)
     return PredictedMemory(
         backend,
         device,
@@ -182,7 +183,7 @@ def peak_memory(
         MemoryParts(**parts, free=total - sum(at_peak.values())),
         trained,
         evaluated,
-        values_mapped,
+        mapped_bytes,
         measured=device == "cpu" and backend == "numba",
     )
 
@@ -204,9 +205,7 @@ def _feature_size(values: Mapping[str, Any]) -> FeatureSize:
     return found
 
 
-def _work(
-    values: Mapping[str, Any], size: SceneSize, features: FeatureSize, backend: Backend, device: Device
-) -> Work:
+def _work(values: Mapping[str, Any], size: SceneSize, features: FeatureSize, backend: Backend, device: Device) -> Work:
     half = device == "cuda" and values["mixed_precision"]
     width, height = scaled_size(size.width, size.height, values["camera_res_scale_factor"])
     rows, columns = map_shape(
@@ -271,10 +270,7 @@ def _network_numbers(values: Mapping[str, Any], work: Work, size: SceneSize) -> 
         (work.radiance.output_dim, *work.geometry_widths),
         (_OF_RAY + embedding + RAW - 1, *work.color_widths),
         (of_features, *work.feature_widths, work.channels),
-        *(
-            (grid.output_dim, *widths)
-            for grid, widths in zip(work.proposals, work.proposal_widths, strict=True)
-        ),
+        *((grid.output_dim, *widths) for grid, widths in zip(work.proposals, work.proposal_widths, strict=True)),
     ]
-    matrices = sum(a * b for chain in chains for a, b in zip(chain, chain[1:], strict=False))
+    matrices = sum(rows * columns for chain in chains for rows, columns in pairwise(chain))
     return matrices + views * (embedding + 6 * work.poses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+
 _APART_BYTES = 1 << 30
 """What does not fit into a free piece is mapped on its own from this size on, and unmapped when it is freed; so much
 free memory at the heap's end goes back to the system too (`training.allocator` sets both)."""

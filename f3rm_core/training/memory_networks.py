@@ -29,9 +29,8 @@ class NetworkBytes:
         passing: what the forward pass takes beside these and gives back.
         output: of the result.
         backward: each tensor that the backward pass takes at once, the gradient of the output apart.
-        workspace: of `held`'s and `backward`'s kind, in tiny-cuda-nn's own memory: forward, backward.
         inference: what a call without a backward pass takes beside positions and output.
-        output_held: whether somebody keeps the output for the backward pass, whatever follows.
+        workspace: in tiny-cuda-nn's own memory: from the forward pass on, and more in the backward pass.
     """
 
     held: tuple[float, ...]
@@ -142,8 +141,8 @@ def _native(encoded: int, waves: int, widths: Sequence[int], *, poses: bool) -> 
     output = float(_HALF * _aligned(widths[-1]))
     inputs = 2.0 * POSITION if waves else 0.0
     backward = (output, *((POSITION,) if poses else ()))
-    inference = (
-        _FLOAT * (encoded + waves) + 2 * _FLOAT * max(widths)
+    inference = _FLOAT * (encoded + waves) + 2 * _FLOAT * max(
+        widths
     )  # evaluation is in full precision: networks of PyTorch
     return NetworkBytes((inputs,), 0.0, output, backward, inference, (inside + slopes, inside + output))
 

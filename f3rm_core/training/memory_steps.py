@@ -95,17 +95,17 @@ def training_step(heap: Heap, work: Work) -> None:
     stages = _stages(heap, work)
     points = rays * samples
     positions = _positions(heap, "radiance samples", work, points, training=True)
-    raw, radiance, geometry = _call(
-        heap, "radiance samples", work.network(work.radiance, work.geometry_widths, training=True), points
-    )
+    geometry = work.network(work.radiance, work.geometry_widths, training=True)
+    raw, radiance = _call(heap, "radiance samples", geometry, points)
     weights = _weigh(heap, "radiance samples", work, points)
-    raw_colors, colors, color = _call(heap, "radiance samples", work.color(training=True), points)
+    color = work.color(training=True)
+    raw_colors, colors = _call(heap, "radiance samples", color, points)
     shown = _render_colors(heap, work, points)
     if not work.cuda or not work.half:
         heap.give(raw_colors)
         raw_colors = heap.take("radiance samples", 0)
     network = work.network(work.features, work.feature_widths, training=True, frequencies=work.frequencies)
-    hidden, features, feature = _call(heap, "feature samples", network, points)
+    hidden, features = _call(heap, "feature samples", network, points)
     rectified = []
     if work.style != "numba":  # plain rendering saves what it rectified, and the weights in the product's precision
         number = 2 if work.half else FLOAT
@@ -113,9 +113,7 @@ def training_step(heap: Heap, work: Work) -> None:
         if work.style != "tcnn-half":
             heap.give(hidden)
             hidden = heap.take("feature samples", 0)
-    rendered = [
-        heap.take("feature head", rays * width * FLOAT) for width in (work.feature_widths[-1], work.channels)
-    ]
+    rendered = [heap.take("feature head", rays * width * FLOAT) for width in (work.feature_widths[-1], work.channels)]
     losses = _losses(heap, work)
     # Backward, the last first.
     upstream = heap.take("feature head", rays * work.channels * FLOAT)
@@ -159,13 +157,11 @@ def evaluation(heap: Heap, work: Work) -> None:
 def _stages(heap: Heap, work: Work) -> list[int]:
     """The proposal stages of a training step, with what waits for their backward pass."""
     part, held = "proposal samples", []
-    for number, (grid, widths, count) in enumerate(
-        zip(work.proposals, work.proposal_widths, work.counts, strict=True)
-    ):
+    for number, (grid, widths, count) in enumerate(zip(work.proposals, work.proposal_widths, work.counts, strict=True)):
         held += _intervals(heap, part, work.rays, count, first=number == 0)
         points = work.rays * count
         held += _positions(heap, part, work, points, training=True)
-        output, more, _ = _call(heap, part, work.network(grid, widths, training=True), points)
+        output, more = _call(heap, part, work.network(grid, widths, training=True), points)
         held += [output, *more, *_weigh(heap, part, work, points)]
     held += _intervals(heap, part, work.rays, work.samples, first=not work.counts)
     return held
@@ -188,14 +184,14 @@ def _positions(heap: Heap, part: str, work: Work, points: int, *, training: bool
     return held
 
 
-def _call(heap: Heap, part: str, network: NetworkBytes, points: int) -> tuple[int, list[int], NetworkBytes]:
-    """A network's forward pass: its output, what waits for the backward pass, and the network."""
+def _call(heap: Heap, part: str, network: NetworkBytes, points: int) -> tuple[int, list[int]]:
+    """A network's forward pass: its output, and what waits for the backward pass."""
     held = [heap.take(part, points * size) for size in network.held]
     held.append(heap.take("workspace", points * network.workspace[0]))
     passed = heap.take(part, points * network.passing)
     output = heap.take(part, points * network.output)
     heap.give(passed)
-    return output, held, network
+    return output, held
 
 
 def _back(
@@ -258,9 +254,7 @@ def _losses(heap: Heap, work: Work) -> list[int]:
 def _render_chunk(heap: Heap, work: Work, rays: int, *, features: bool) -> None:
     """Rays through all networks without a backward pass."""
     part, held = "evaluation", []
-    for number, (grid, widths, count) in enumerate(
-        zip(work.proposals, work.proposal_widths, work.counts, strict=True)
-    ):
+    for number, (grid, widths, count) in enumerate(zip(work.proposals, work.proposal_widths, work.counts, strict=True)):
         held += _intervals(heap, part, rays, count, first=number == 0)
         points = rays * count
         positions = _positions(heap, part, work, points, training=False)

@@ -48,7 +48,7 @@ def check(
 
 
 def _check(what: str, gpu_memory_gb: float | None) -> Checked:
-    from sweeps.spec.check import check_preset, check_space_of
+    from sweeps.spec.check import check_preset, check_space
     from sweeps.spec.documents import lines_named, parse_document, read_text
     from sweeps.spec.presets import is_file, load_preset
     from sweeps.spec.sweep import check_spec, parse_spec
@@ -61,7 +61,7 @@ def _check(what: str, gpu_memory_gb: float | None) -> Checked:
         return check_preset(load_preset(what), gpu_memory_gb=gpu_memory_gb)
     with lines_named(text, where=what):
         plan = check_spec(parse_spec(document), scene_root=Settings.from_environment().scene_root)
-        return check_space_of(plan, gpu_memory_gb=gpu_memory_gb)
+        return check_space(plan, gpu_memory_gb=gpu_memory_gb)
 
 
 def _print(checked: Checked) -> None:

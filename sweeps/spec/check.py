@@ -87,7 +87,7 @@ def check_document(
     """
     if "space" in document:
         plan = check_spec(parse_spec(document, where=where), scene_root=scene_root)
-        return check_space_of(plan, gpu_memory_gb=gpu_memory_gb)
+        return check_space(plan, gpu_memory_gb=gpu_memory_gb)
     preset = resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where)
     return check_preset(preset, gpu_memory_gb=gpu_memory_gb)
 
@@ -102,7 +102,7 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
     return _checked(name, "configuration", [list(_broken(configuration, ()))])
 
 
-def check_space_of(plan: Plan, *, gpu_memory_gb: float | None = None) -> Checked:
+def check_space(plan: Plan, *, gpu_memory_gb: float | None = None) -> Checked:
     """`check_plan`, and the memory of some of the configurations drawn."""
     drawn = list(_drawn(plan, MEMORY_SAMPLES))
     return _with_memory(check_plan(plan), memory_of(drawn, plan.scene, gpu_memory_gb))

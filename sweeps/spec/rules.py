@@ -94,8 +94,8 @@ _MEMORY = (
             and c["train_num_rays_per_batch"] >= 16384
             and not c["mixed_precision"]
         ),
-        "the largest grid, the largest batch and full precision together take the most memory of what is usual, most of "
-        "a 24 GB GPU without tinycudann (predicted: docs/memory.md)",
+        "the largest grid, the largest batch and full precision together: predicted to take most of a 24 GB GPU "
+        "without tinycudann (docs/memory.md)",
         "turn mixed_precision on, or take train_num_rays_per_batch 8192",
     ),
     Rule(

@@ -110,16 +110,15 @@ def suggest(scene_complexity: str, gpu_memory_gb: float) -> Suggestion:
         else:
             reasons.append(Reason(name, value, "scene", scene_row))
     reasons += [Reason(name, value, "memory", memory_row) for name, value in held.items() if name not in wanted]
+    trade_off = "Rules of thumb, not measured on your scene: sweep around it."
     document = {
         "name": f"suggested-{scene_complexity}-{gpu_memory_gb:g}gb",
         "base": ROOT_PRESET,
         "summary": f"A start for a {scene_row.replace('_', ' ')} on a GPU with {gpu_memory_gb:g} GB.",
-        "trade_off": "Rules of thumb, not measured on your scene: sweep around it.",
         "parameters": {reason.parameter: reason.value for reason in reasons},
     }
-    resolved = resolve_preset(document).resolved
-    document["trade_off"] += " " + _memory_text(resolved, gpu_memory_gb)
-    return Suggestion(resolve_preset(document), tuple(reasons))
+    memory = _memory_text(resolve_preset(document).resolved, gpu_memory_gb)
+    return Suggestion(resolve_preset({**document, "trade_off": f"{trade_off} {memory}"}), tuple(reasons))
 
 
 def _memory_text(resolved: Mapping[str, Any], gpu_memory_gb: float) -> str:

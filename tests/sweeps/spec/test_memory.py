@@ -54,7 +54,7 @@ def test_a_limit_that_nothing_alone_reaches_says_so() -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
 def test_a_limit_that_is_none_is_refused(limit: float) -> None:
-    with pytest.raises(UsageError, match="gpu_memory_gb=.*: give the memory of one GPU in GB, above 0"):
+    with pytest.raises(UsageError, match=r"gpu_memory_gb=.*: give the memory of one GPU in GB, above 0"):
         memory_finding(DEFAULTS, SCENE, limit)
 
 
