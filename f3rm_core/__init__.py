@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from f3rm_core.scenes.load import load_scene as load_scene
     from f3rm_core.scenes.load import scene_digest as scene_digest
     from f3rm_core.scenes.prepare import prepare_scene as prepare_scene
+    from f3rm_core.training.memory import TYPICAL_SCENE as TYPICAL_SCENE
+    from f3rm_core.training.memory import MemoryParts as MemoryParts
+    from f3rm_core.training.memory import PredictedMemory as PredictedMemory
+    from f3rm_core.training.memory import SceneSize as SceneSize
+    from f3rm_core.training.memory import peak_memory as peak_memory
     from f3rm_core.training.result import TABLE_OPTIMIZER as TABLE_OPTIMIZER
     from f3rm_core.training.result import Report as Report
     from f3rm_core.training.result import TrainResult as TrainResult
@@ -74,6 +79,7 @@ _PLACES = {
     "parameters": ("PARAMETERS", "PARTS", "Parameter", "check_parameters", "value_text"),
     "scenes.load": ("Scene", "embedded_scenes", "load_scene", "scene_digest"),
     "scenes.prepare": ("prepare_scene",),
+    "training.memory": ("MemoryParts", "PredictedMemory", "SceneSize", "TYPICAL_SCENE", "peak_memory"),
     "training.result": ("TABLE_OPTIMIZER", "Report", "TrainResult"),
     "training.trainer": ("train",),
 }

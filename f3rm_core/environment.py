@@ -18,6 +18,7 @@ def describe_environment() -> dict[str, Any]:
     from f3rm_core.encodings.tcnn import NOT_INSTALLED, obstacle
     from f3rm_core.errors import F3RMError
     from f3rm_core.features import FeatureSettings, look_for_weights
+    from f3rm_core.features.settings import DINO_HUB, DINO_MODELS
     from f3rm_core.scenes.load import embedded_scenes
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,6 +46,10 @@ def describe_environment() -> dict[str, Any]:
                 FeatureSettings(clip_model="tabletop-mini", clip_pretrained="embedded")
             ),
             "ViT-L-14-336-quickgelu (openai)": weights(FeatureSettings()),
+        },
+        "dino_weights": {
+            f"{model} ({DINO_HUB})": weights(FeatureSettings(feature_type="DINO", dino_model=model))
+            for model in DINO_MODELS
         },
         "cache_dir": str(default_cache_dir()),
         "embedded_scenes": list(embedded_scenes()),

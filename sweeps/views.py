@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sweeps.outcome import Outcome
     from sweeps.spec.check import Checked
     from sweeps.spec.claims import Claim
+    from sweeps.spec.memory import Memory
     from sweeps.spec.presets import Preset
     from sweeps.spec.suggest import Suggestion
 
@@ -101,6 +102,25 @@ def checked_view(checked: Checked) -> dict[str, Any]:
         "samples": checked.samples,
         "forbidden": checked.forbidden,
         "findings": [{**asdict(finding), "parameters": dict(finding.parameters)} for finding in checked.findings],
+        "memory": None if checked.memory is None else memory_view(checked.memory),
+    }
+
+
+def memory_view(memory: Memory) -> dict[str, Any]:
+    """The largest predicted peak, by part."""
+    largest = memory.largest
+    return {
+        "peak_memory_gb": largest.total_bytes / 1e9,
+        "phase": largest.phase,
+        "device": largest.device,
+        "backend": largest.backend,
+        "measured": largest.measured,
+        "parts_gb": {name: size / 1e9 for name, size in largest.parts.items()},
+        "training_step_gb": largest.training_step_bytes / 1e9,
+        "evaluation_gb": largest.evaluation_bytes / 1e9,
+        "mapped_gb": largest.mapped_bytes / 1e9,
+        "limit_gb": memory.limit_gb,
+        "share_over": memory.share_over,
     }
 
 

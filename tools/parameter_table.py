@@ -39,7 +39,8 @@ Combinations of parameters that are known to go wrong. `f3rm-sweeps check PRESET
 names the rule: `allow: [unstable-rates]`. Where none of the 512 met it, a trial that does is not started and fails as
 `invalid`. A *warning* refuses nothing.
 
-The limits are rules of thumb; memory is that of a GPU. `{IMPOSSIBLE}`, an error too, is what can't be built at all,
+The limits are rules of thumb; memory is what is [predicted](memory.md) for a GPU with tinycudann and a typical
+scene. `{IMPOSSIBLE}`, an error too, is what can't be built at all,
 such as a `max_res` below `base_res`: allowed, such trials fail as `invalid` while the others run.
 
 | rule | severity | parameters | what happens | what to do |

@@ -35,7 +35,7 @@ class NumbaGridEncoding(GridEncoding):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(spec, device=device, generator=generator)
-        self.gradient_buffer = _GradientBuffer()
+        self.gradient_buffer = _GradientBuffer(spec.num_parameters)
         self.levels = Levels.of(spec)
 
     def forward(self, positions: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class _Encode(torch.autograd.Function):
     def backward(ctx: Any, grad_encoded: Tensor) -> tuple[None, Tensor, None]:
         (positions,) = ctx.saved_tensors
         grid: NumbaGridEncoding = ctx.grid
-        grad_params = grid.gradient_buffer.take(grid.spec.num_parameters)
+        grad_params = grid.gradient_buffer.take()
         kernel = kernels_for(grid.spec.features_per_level).backward_table
         threads = _num_threads()
         launch(kernel, _flat(positions), _flat(grad_encoded), grid.levels, threads, _flat(grad_params))
@@ -119,21 +119,20 @@ class _GradientBuffer:
     over the tensor handed out as `params.grad` without a copy, and gives it up in `zero_grad(set_to_none=True)`.
     """
 
-    def __init__(self) -> None:
-        self._memory: npt.NDArray[np.float32] | None = None
+    def __init__(self, length: int) -> None:
+        # Now and not at the first step: memory for good must not lie between what comes and goes in a step.
+        self._memory = np.empty(length, np.float32)
         self._lease: weakref.ref[npt.NDArray[np.float32]] | None = None
 
-    def take(self, length: int) -> Tensor:  # [length], contents undefined
+    def take(self) -> Tensor:  # [length], contents undefined
         if self._lease is not None and self._lease() is not None:
-            return torch.empty(length)
-        if self._memory is None:
-            self._memory = np.empty(length, np.float32)
+            return torch.empty(len(self._memory))
         view = self._memory[:]
         self._lease = weakref.ref(view)  # lives as long as any tensor on this memory
         return torch.from_numpy(view)
 
-    def __reduce__(self) -> tuple[type[_GradientBuffer], tuple[()]]:
-        return type(self), ()  # a copy of the module gets memory of its own
+    def __reduce__(self) -> tuple[type[_GradientBuffer], tuple[int]]:
+        return type(self), (len(self._memory),)  # a copy of the module gets memory of its own
 
 
 def _flat(tensor: Tensor) -> npt.NDArray[np.float32]:

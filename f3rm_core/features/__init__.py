@@ -10,6 +10,7 @@ from f3rm_core.features.extractor import (
     LanguageFeatureExtractor,
     build_extractor,
     ensure_weights,
+    import_library,
     look_for_weights,
 )
 from f3rm_core.features.settings import FEATURE_TYPES, FeatureSettings
@@ -22,5 +23,6 @@ __all__ = [
     "build_extractor",
     "ensure_weights",
     "features_of",
+    "import_library",
     "look_for_weights",
 ]

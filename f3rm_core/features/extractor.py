@@ -111,6 +111,11 @@ def build_extractor(
     return cast(FeatureExtractor, _module("clip").ClipExtractor(settings, cache_dir, device=device))
 
 
+def import_library(feature_type: str) -> None:
+    """Import what a kind of feature model is made with: seconds, and memory that no run in particular uses."""
+    _module(feature_type.lower())
+
+
 def ensure_weights(settings: FeatureSettings, cache_dir: Path | None = None) -> None:
     """Make sure, in seconds, that the weights are on this machine; downloads those that a hub has.
 

@@ -11,6 +11,7 @@ from functools import cache
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 _LARGE_BYTES = 1 << 30
 _LARGEST_OLD_MMAP_BYTES = 32 << 20  # what glibc before 2.35 accepts
+_RETURNED_BYTES = 1 << 20
 _DEFAULT_TRIM_BYTES, _DEFAULT_MMAP_BYTES = 128 << 10, 128 << 10
 
 
@@ -27,15 +28,38 @@ def reuse_memory() -> Iterator[None]:
         yield
         return
     library.malloc_trim(0)
-    if not library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES):
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_OLD_MMAP_BYTES)
-    library.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
+    _set_reuse(library)
     try:
         yield
     finally:
         library.mallopt(_M_MMAP_THRESHOLD, _DEFAULT_MMAP_BYTES)
         library.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM_BYTES)
         library.malloc_trim(0)
+
+
+@contextmanager
+def return_memory() -> Iterator[None]:
+    """Within `reuse_memory`: give large tensors' pages back when they are freed, as well as what is free at the start.
+
+    For evaluation, whose tensors are others than a step's: in the pieces that a step leaves free they fit badly, and
+    memory would grow to several times what is in use. Does nothing without glibc.
+    """
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    library.malloc_trim(0)
+    library.mallopt(_M_MMAP_THRESHOLD, _RETURNED_BYTES)
+    try:
+        yield
+    finally:
+        _set_reuse(library)
+
+
+def _set_reuse(library: ctypes.CDLL) -> None:
+    if not library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES):
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_OLD_MMAP_BYTES)
+    library.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
 @cache

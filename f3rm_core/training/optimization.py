@@ -10,6 +10,7 @@ import torch
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
+from f3rm_core.encodings.base import GridEncoding
 from f3rm_core.errors import Diverged
 from f3rm_core.model.f3rm import FeatureFieldModel
 
@@ -37,6 +38,7 @@ class Optimization:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.schedules: dict[str, Callable[[int], float]] = {}
+        self._kept = _gradient_memory(model) if self.device.type == "cpu" else {}
         for group, parameters in model.get_param_groups().items():
             entry = config.optimizers[group]
             chosen = entry["optimizer"]
@@ -44,6 +46,7 @@ class Optimization:
             self.optimizers[group] = torch.optim.Adam(
                 parameters, lr=chosen.lr, eps=chosen.eps, weight_decay=chosen.weight_decay, fused=True
             )
+            _reserve_moments(self.optimizers[group])
             if entry["scheduler"] is not None:
                 # nerfstudio's schedules are functions of the step: asked at each step, they need no state of their own.
                 scheduler = entry["scheduler"].setup().get_scheduler(self.optimizers[group], chosen.lr)
@@ -77,6 +80,7 @@ class Optimization:
             if number % every.get(group, 1) == 0:
                 optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        self._move_gradients()
         for group, optimizer in self.optimizers.items():
             if number % every.get(group, 1) == every.get(group, 1) - 1:
                 self.scaler.step(optimizer)
@@ -127,6 +131,12 @@ class Optimization:
         self.scaler.load_state_dict(state["scaler"])
         self.model.proposal_sampler.state = state["proposals"]
 
+    def _move_gradients(self) -> None:
+        """Out of the memory that the next step's activations are to take: there each would split it for good."""
+        for parameter, kept in self._kept.items():
+            if parameter.grad is not None and parameter.grad is not kept:
+                parameter.grad = kept.copy_(parameter.grad)
+
     def _largest_gradient(self) -> str:
         """Which group had the largest gradient in the last step that was done: gradients are cleared only after the
         loss was looked at. One that is not finite counts as larger than any that is."""
@@ -149,3 +159,20 @@ class Optimization:
         slope = config.proposal_weights_anneal_slope
         part = min(number / config.proposal_weights_anneal_max_num_iters, 1.0)
         self.model.proposal_sampler.set_anneal(slope * part / ((slope - 1.0) * part + 1.0))
+
+
+def _gradient_memory(model: FeatureFieldModel) -> dict[torch.nn.Parameter, Tensor]:
+    """A place for the gradient of each parameter but the hash tables, which have their own."""
+    tables = {id(module.params) for module in model.modules() if isinstance(module, GridEncoding)}
+    return {one: torch.empty_like(one) for one in model.parameters() if id(one) not in tables}
+
+
+def _reserve_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Make Adam's state now, as it would at its first step: made then, it would lie between the memory that comes and
+    goes in a step and keep the two from being joined."""
+    for parameter in optimizer.param_groups[0]["params"]:
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+        }

@@ -14,13 +14,15 @@ import torch
 
 from f3rm_core.errors import CheckpointError, InvalidParameter, OutOfMemory
 from f3rm_core.evaluation.cost import PeakMemory
-from f3rm_core.evaluation.evaluate import evaluate
+from f3rm_core.evaluation.evaluate import View, evaluate
 from f3rm_core.evaluation.pictures import save_panel
+from f3rm_core.evaluation.rgb import ssim
+from f3rm_core.features import import_library
 from f3rm_core.model.f3rm import FeatureFieldModel, warm_up
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
 from f3rm_core.scenes.load import Scene
-from f3rm_core.training.allocator import reuse_memory
+from f3rm_core.training.allocator import return_memory, reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
 from f3rm_core.training.optimization import Optimization
 from f3rm_core.training.quiet import quiet_nerfstudio
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig
 
 _PROGRESS_SECONDS = 1.0
+_SMALLEST_IMAGE = 11  # pixels: the window of SSIM
 _OUT_OF_MEMORY = ("allocate memory", "out of memory", "out_of_memory")  # torch on the CPU, CUDA, its driver
 
 
@@ -83,7 +86,7 @@ def train(
         while run.step < budget_steps:
             run.train_step()
             at_report = run.step in wanted
-            metrics = evaluate(run.model, run.data)[0] if at_report else {}
+            metrics = run.evaluate()[0] if at_report else {}
             if checkpoint_dir and (at_report or run.step % config.steps_per_save == 0 or run.step == budget_steps):
                 run.check_finite()
                 run.optimization.check_parameters(run.step - 1)
@@ -92,7 +95,7 @@ def train(
                 run.check_finite()
                 tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
                 last_told = time.monotonic()
-        metrics, view = evaluate(run.model, run.data, picture_of=0 if pictures_dir else None)
+        metrics, view = run.evaluate(picture_of=0 if pictures_dir else None)
         metrics |= {"train_seconds": run.seconds, "peak_memory_gb": memory.bytes / 1e9}
         pictures = {}
         if pictures_dir is not None and view is not None:
@@ -143,6 +146,11 @@ class _Run:
         self.step += 1
         self.seconds += time.perf_counter() - start
 
+    def evaluate(self, picture_of: int | None = None) -> tuple[dict[str, float], View | None]:
+        """See evaluation.evaluate."""
+        with return_memory():
+            return evaluate(self.model, self.data, picture_of=picture_of)
+
     def check_finite(self) -> None:
         self.optimization.check_finite(self.loss, self.step - 1)
 
@@ -187,6 +195,9 @@ class _Run:
 def _warm(config: F3RMTrainerConfig, device: str) -> Iterator[None]:
     """What a process pays for once, and no trial in particular."""
     warm_up(config.pipeline.model, device)
+    import_library(config.pipeline.datamanager.feature_type)
+    blank = torch.zeros(_SMALLEST_IMAGE, _SMALLEST_IMAGE, 3)
+    ssim(blank, blank)
     with reuse_memory():
         yield
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from service.body import body_text
 from service.configs.schemas import CheckAnswer
@@ -12,6 +12,7 @@ from service.dependencies import Configured
 from service.errors import problem_docs
 from sweeps.spec.check import check_document
 from sweeps.spec.documents import parse_document
+from sweeps.spec.memory import MAX_GPU_MEMORY_GB
 from sweeps.views import checked_view
 
 router = APIRouter(prefix="/configs", tags=["configurations"])
@@ -51,8 +52,15 @@ _BODY: dict[str, Any] = {
     openapi_extra=_BODY,
     responses=problem_docs(400, 413, 415, 422),
 )
-def check(text: Annotated[str, Depends(body_text)], settings: Configured) -> CheckAnswer:
-    """Runs the rules on a preset (`name` and `base` may be left out) or on a sweep's space, JSON or YAML. The answer is
-    200 whatever they find; 422 means that the document itself can't work."""
+def check(
+    text: Annotated[str, Depends(body_text)],
+    settings: Configured,
+    gpu_memory_gb: Annotated[
+        float | None, Query(gt=0, le=MAX_GPU_MEMORY_GB, description="Memory of a GPU that it must fit, GB.")
+    ] = None,
+) -> CheckAnswer:
+    """Runs the rules on a preset (`name` and `base` may be left out) or on a sweep's space, JSON or YAML, and predicts
+    its peak memory. The answer is 200 whatever they find; 422 means that the document itself can't work."""
     document = parse_document(text)
-    return CheckAnswer(**checked_view(check_document(document, scene_root=settings.sweeps.scene_root)))
+    checked = check_document(document, scene_root=settings.sweeps.scene_root, gpu_memory_gb=gpu_memory_gb)
+    return CheckAnswer(**checked_view(checked))

@@ -19,6 +19,22 @@ class RuleFinding(BaseModel):
     allowed: bool = Field(description="Whether the sweep allows it.")
 
 
+class PredictedPeak(BaseModel):
+    """Predicted peak memory, GB (1e9): of a configuration, or the largest of 64 drawn from a space."""
+
+    peak_memory_gb: float
+    phase: Literal["training step", "evaluation"] = Field(description="When the peak is reached.")
+    device: Literal["cpu", "cuda"]
+    backend: str
+    measured: bool = Field(description="Whether predictions of this kind were held against measurements.")
+    parts_gb: dict[str, float] = Field(description="What memory holds then, the largest first; the sum is the peak.")
+    training_step_gb: float
+    evaluation_gb: float
+    mapped_gb: float = Field(description="Images and feature maps, mapped from disk: not in the peak.")
+    limit_gb: float | None = Field(description="The memory asked about.")
+    share_over: float = Field(description="Share of the configurations looked at that is over the limit.")
+
+
 class CheckAnswer(BaseModel):
     """What the rules say."""
 
@@ -28,3 +44,4 @@ class CheckAnswer(BaseModel):
     samples: int = Field(description="Configurations looked at; those of a space are drawn, the same each time.")
     forbidden: float = Field(description="Share of them that breaks an error which is not allowed.")
     findings: list[RuleFinding] = Field(description="Errors first, then by share.")
+    memory: PredictedPeak | None = Field(description="Null where it can't be predicted: an unknown feature model.")

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path, Query
 from service.errors import problem_docs
 from service.presets.schemas import PresetDetail, PresetList, PresetSummary, SuggestedPreset
 from sweeps.errors import UnknownPreset
+from sweeps.spec.memory import MAX_GPU_MEMORY_GB
 from sweeps.spec.presets import list_presets, load_preset
-from sweeps.spec.suggest import MAX_GPU_MEMORY_GB, Complexity, suggest
+from sweeps.spec.suggest import Complexity, suggest
 from sweeps.views import preset_view, suggestion_view
 
 router = APIRouter(prefix="/presets", tags=["presets"])

@@ -24,6 +24,7 @@ from sweeps.settings import Settings
 
 OUR_PACKAGES = ("f3rm_core", "sweeps", "service", "presets")
 OUR_DISTRIBUTION = "f3rm-sweeps"
+_WEIGHTS = ("clip weights", "dino weights")
 LOWEST_FREE_BYTES = 2_000_000_000
 _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
 
@@ -44,7 +45,7 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say what was found: device, encodings, CLIP weights, Ray, database, shadowed packages.
+    """Say what was found: device, encodings, CLIP and DINO weights, Ray, database, shadowed packages.
 
     Exit code 1 if something keeps sweeps from running.
 
@@ -122,7 +123,7 @@ def _training() -> list[Finding]:
 
 def _described(what: str, value: Any) -> Finding:
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    missing = text.startswith("not ") or (what.startswith("clip weights") and text != "ready")
+    missing = text.startswith("not ") or (what.startswith(_WEIGHTS) and text != "ready")
     return Finding(what, "note" if missing else "ok", text)
 
 

@@ -18,6 +18,7 @@ from sweeps.search.stopping import Spent, Stop, StopRules
 from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob
 from sweeps.spec.check import launch_error
+from sweeps.spec.memory import MEMORY_LIMIT, constraint_finding
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import Failed, RungRecord, TrialRecord
@@ -95,6 +96,8 @@ class Conductor:
         self._known = list(earlier.results)  # what the sampler learns from beside the history
         self.running: set[int] = set()
         self._idle = False
+        self.device: str | None = None
+        """What trials run on, "cuda" or "cpu", for the prediction of their memory; None: what this machine has."""
         self.stop: Stop | None = None
         """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
 
@@ -115,7 +118,7 @@ class Conductor:
                     trial, refusal = self._promote(decision), None
             if refusal is None:
                 return self._launch(trial)
-            trial = self._held.fail_queued_trial(trial.number, Failed("invalid", refusal.message))
+            trial = self._held.fail_queued_trial(trial.number, Failed(refusal.reason, refusal.message))
             self._recall(trial, [])
             self._note_end(trial, [])
         return None
@@ -208,9 +211,13 @@ class Conductor:
         return row, sampled, refusal
 
     def _refusal(self, configuration: Mapping[str, Any]) -> _Refusal | None:
-        """Why a configuration must not start: a rule forbids it."""
-        error = launch_error(configuration, self._plan.spec.allow)
-        return None if error is None else _Refusal(f"{error.rule}: {error}", "invalid")
+        """Why a configuration must not start: a rule forbids it, or its predicted memory breaks the sweep's limit."""
+        spec = self._plan.spec
+        error, reason = launch_error(configuration, spec.allow), "invalid"
+        if error is None and MEMORY_LIMIT not in spec.allow:
+            error = constraint_finding(configuration, self._plan.scene, spec.constraints, device=self.device)
+            reason = "oom"
+        return None if error is None else _Refusal(f"{error.rule}: {error}", reason)
 
     # Rungs
 

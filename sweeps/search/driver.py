@@ -186,6 +186,7 @@ class _Drive:
             if self._stopping():
                 return
             self.gpus_per_trial = slots.gpus
+            conductor.device = "cuda" if slots.gpus else "cpu"
             log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
             tune(
                 conductor,

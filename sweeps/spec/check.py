@@ -9,50 +9,22 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from f3rm_core import InvalidParameter, check_parameters, check_weight_file, value_text
+from f3rm_core import InvalidParameter, check_parameters, check_weight_file
 from sweeps.errors import MISSING, InvalidSpec, Issue
 from sweeps.spec.ablation import Ablation, Arm
 from sweeps.spec.draw import draw
+from sweeps.spec.finding import Finding
+from sweeps.spec.memory import Memory, memory_of
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
-from sweeps.spec.rules import IMPOSSIBLE, RULES, Severity
+from sweeps.spec.rules import IMPOSSIBLE, RULES
 from sweeps.spec.sweep import Plan, check_spec, parse_spec
 
 SAMPLES = 512
 """Configurations drawn from a space: a share of 1% is missed by one check in 170."""
+MEMORY_SAMPLES = 64
+"""Of these, so many are predicted for their memory: a prediction takes milliseconds."""
 _SEED = 0
 Kind = Literal["configuration", "space", "arms"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one rule found.
-
-    Args:
-        rule: its id.
-        severity: "error" or "warning".
-        share: of the space that breaks it; 1 for a configuration.
-        parameters: the values of (the first) configuration that breaks it.
-        message: what will happen.
-        remedy: what to do.
-        allowed: whether the sweep allows it.
-    """
-
-    rule: str
-    severity: Severity
-    share: float
-    parameters: Mapping[str, Any]
-    message: str
-    remedy: str
-    allowed: bool = False
-
-    @property
-    def refuses(self) -> bool:
-        """Whether it stops a sweep."""
-        return self.severity == "error" and not self.allowed
-
-    def __str__(self) -> str:
-        values = ", ".join(f"{name}={value_text(value)}" for name, value in self.parameters.items())
-        return f"{values}: {self.message}; {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -63,8 +35,9 @@ class Checked:
         name: of the preset or the sweep.
         kind: what was checked: one configuration, a search's space, or the arms of an ablation.
         samples: configurations looked at.
-        forbidden: share of them that breaks an error which is not allowed.
+        forbidden: share of them that breaks an error which is not allowed; with memory's, at least the larger share.
         findings: errors first, by share.
+        memory: the largest predicted peak; None: nothing could be predicted, or nobody asked.
     """
 
     name: str
@@ -72,6 +45,7 @@ class Checked:
     samples: int
     forbidden: float
     findings: tuple[Finding, ...]
+    memory: Memory | None = None
 
     @property
     def ok(self) -> bool:
@@ -79,30 +53,45 @@ class Checked:
         return not any(finding.refuses for finding in self.findings)
 
 
-def check_preset(preset: Preset) -> Checked:
-    """Run every rule on a preset's configuration.
+def check_preset(preset: Preset, *, gpu_memory_gb: float | None = None) -> Checked:
+    """Run every rule on a preset's configuration, and predict its memory on a typical scene.
+
+    Args:
+        preset: what to check.
+        gpu_memory_gb: of a GPU that it must fit; None: no limit, and memory is that of this machine.
 
     Raises:
         InvalidParameter: it names a weight file that is not there.
+        UsageError: an amount of memory that is none.
     """
     check_weight_file(preset.resolved)
-    return check_configuration(preset.resolved, name=preset.name)
+    checked = check_configuration(preset.resolved, name=preset.name)
+    return _with_memory(checked, memory_of([preset.resolved], None, gpu_memory_gb))
 
 
-def check_document(document: Mapping[str, Any], *, where: str = "", scene_root: Path | None = None) -> Checked:
+def check_document(
+    document: Mapping[str, Any],
+    *,
+    where: str = "",
+    scene_root: Path | None = None,
+    gpu_memory_gb: float | None = None,
+) -> Checked:
     """Check a sweep or a preset, of which `name` and `base` may be left out.
 
     Args:
         document: what a user wrote.
         where: its name, for errors.
         scene_root: folder that relative scene paths start from.
+        gpu_memory_gb: as in `check_preset`.
 
     Raises:
         UsageError: it can't work whatever the rules say.
     """
     if is_sweep(document):
-        return check_plan(check_spec(parse_spec(document, where=where), scene_root=scene_root))
-    return check_preset(resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where))
+        plan = check_spec(parse_spec(document, where=where), scene_root=scene_root)
+        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb)
+    preset = resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where)
+    return check_preset(preset, gpu_memory_gb=gpu_memory_gb)
 
 
 def is_sweep(document: Mapping[str, Any]) -> bool:
@@ -120,6 +109,15 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
     return _checked(name, "configuration", [list(_broken(configuration, ()))])
 
 
+def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None) -> Checked:
+    """`check_plan`, and the memory of some of the configurations drawn, or of all arms."""
+    if plan.ablation is None:
+        drawn = list(_drawn(plan, MEMORY_SAMPLES))
+    else:
+        drawn = [plan.configuration(arm.values, number) for number, arm in enumerate(plan.ablation.arms)]
+    return _with_memory(check_plan(plan), memory_of(drawn, plan.scene, gpu_memory_gb))
+
+
 def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
     """Run every rule on configurations drawn from a search's space, the same at every call, or on an ablation's arms.
 
@@ -130,9 +128,20 @@ def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:
     spec = plan.spec
     if plan.ablation is not None:
         return _checked(spec.name, "arms", [found for _, found in _broken_arms(plan, plan.ablation)])
+    return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in _drawn(plan, samples)])
+
+
+def _drawn(plan: Plan, samples: int) -> Iterator[dict[str, Any]]:
     random = Random(_SEED)
-    drawn = (plan.configuration(draw(spec.space, plan.fixed, random), number) for number in range(samples))
-    return _checked(spec.name, "space", [list(_broken(each, spec.allow)) for each in drawn])
+    return (plan.configuration(draw(plan.spec.space, plan.fixed, random), number) for number in range(samples))
+
+
+def _with_memory(checked: Checked, memory: Memory | None) -> Checked:
+    """With its finding among the errors."""
+    if memory is None or memory.finding is None:
+        return replace(checked, memory=memory)
+    findings = tuple(sorted((memory.finding, *checked.findings), key=_order))
+    return replace(checked, memory=memory, findings=findings, forbidden=max(checked.forbidden, memory.share_over))
 
 
 def refuse_errors(plan: Plan) -> list[str]:
@@ -203,9 +212,14 @@ def _checked(name: str, kind: Kind, broken: Sequence[Sequence[Finding]]) -> Chec
             first.setdefault(finding.rule, finding)
     counts = Counter(finding.rule for findings in broken for finding in findings)
     found = [replace(finding, share=counts[finding.rule] / len(broken)) for finding in first.values()]
-    found.sort(key=lambda one: (one.severity != "error", -one.share, one.rule))
+    found.sort(key=_order)
     refused = sum(any(finding.refuses for finding in findings) for findings in broken)
     return Checked(name, kind, len(broken), refused / len(broken), tuple(found))
+
+
+def _order(finding: Finding) -> tuple[bool, float, str]:
+    """Errors first, then by share."""
+    return finding.severity != "error", -finding.share, finding.rule
 
 
 def _broken(configuration: Mapping[str, Any], allow: Sequence[str]) -> Iterator[Finding]:

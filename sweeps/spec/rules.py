@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from f3rm_core import PARAMETERS
+from f3rm_core import PARAMETERS, InvalidParameter
+from sweeps.spec.finding import Severity
+from sweeps.spec.memory import MEMORY_LIMIT, predicted_memory_gb
 
-Severity = Literal["error", "warning"]
 Configuration = Mapping[str, Any]
 
 IMPOSSIBLE = "impossible"
 """Id of what `check_parameters` refuses: values that can't be built together."""
 
 _GROUPS = ("fields", "feature_field", "proposal_networks")
-_BYTES_A_NUMBER = 16  # value, gradient and Adam's two moments, each float32
-_LARGE_BYTES = 24e9
+_LARGE_GB = 24.0
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,12 @@ def _any_group(breaks: Callable[[Configuration, str], bool]) -> Callable[[Config
     return lambda configuration: any(breaks(configuration, group) for group in _GROUPS)
 
 
-def _grid_bytes(configuration: Configuration) -> float:
-    """Upper bound of what the two grids' tables take while training."""
-    numbers = sum(
-        configuration[f"{prefix}num_levels"]
-        * configuration[f"{prefix}features_per_level"]
-        * min(2 ** configuration[f"{prefix}log2_hashmap_size"], (configuration[f"{prefix}max_res"] + 1) ** 3)
-        for prefix in ("", "feat_")
-    )
-    return float(numbers * _BYTES_A_NUMBER)
+def _predicted_gb(configuration: Configuration) -> float:
+    """On a typical scene and a GPU with tinycudann; 0 where a grid or the feature model can't be built."""
+    try:
+        return predicted_memory_gb(configuration, None, backend="tcnn", device="cuda")
+    except InvalidParameter:
+        return 0.0
 
 
 def _rate_stays(configuration: Configuration, group: str) -> bool:
@@ -89,7 +86,7 @@ def _changed(configuration: Configuration, *names: str) -> bool:
 _MEMORY = (
     Rule(
         "memory-full-precision",
-        "error",
+        "warning",
         ("max_res", "log2_hashmap_size", "train_num_rays_per_batch", "mixed_precision"),
         lambda c: (
             c["max_res"] >= 4096
@@ -97,36 +94,24 @@ _MEMORY = (
             and c["train_num_rays_per_batch"] >= 16384
             and not c["mixed_precision"]
         ),
-        "the largest grid, the largest batch and full precision together want more memory than a 24 GB GPU has",
-        "turn mixed_precision on, or take log2_hashmap_size 20 or train_num_rays_per_batch 8192",
+        "the largest grid, the largest batch and full precision together: predicted to take most of a 24 GB GPU "
+        "without tinycudann (docs/memory.md)",
+        "turn mixed_precision on, or take train_num_rays_per_batch 8192",
     ),
     Rule(
-        "memory-tables",
+        "memory-24gb",
         "error",
-        tuple(
-            f"{prefix}{name}"
-            for prefix in ("", "feat_")
-            for name in ("num_levels", "log2_hashmap_size", "features_per_level", "max_res")
+        (
+            "train_num_rays_per_batch",
+            "num_nerf_samples_per_ray",
+            "num_proposal_samples_per_ray",
+            "eval_num_rays_per_chunk",
+            "log2_hashmap_size",
+            "feat_log2_hashmap_size",
         ),
-        lambda c: _grid_bytes(c) > _LARGE_BYTES,
-        "the tables of both grids with their gradients and Adam's moments take over 24 GB",
-        "lower log2_hashmap_size or feat_log2_hashmap_size: each step down halves its tables",
-    ),
-    Rule(
-        "memory-samples",
-        "warning",
-        ("train_num_rays_per_batch", "num_nerf_samples_per_ray"),
-        lambda c: c["train_num_rays_per_batch"] * c["num_nerf_samples_per_ray"] > 16384 * 64,
-        "over a million samples a step: activations may not fit on a GPU of 24 GB",
-        "lower one of the two; gradient_accumulation_steps keeps the batch",
-    ),
-    Rule(
-        "memory-chunk",
-        "warning",
-        ("eval_num_rays_per_chunk",),
-        lambda c: c["eval_num_rays_per_chunk"] > 32768,
-        "chunks of more than 32768 rays want a GPU of 16 GB or more, and are hardly faster",
-        "take 16384",
+        lambda c: _predicted_gb(c) > _LARGE_GB,
+        "predicted to take over 24 GB on a GPU even with tinycudann (not measured)",
+        "f3rm-sweeps check --gpu-memory-gb N tells which of them lowers it most",
     ),
 )
 
@@ -317,5 +302,5 @@ _NO_EFFECT = (
 RULES: Mapping[str, Rule] = {rule.id: rule for rule in (*_MEMORY, *_INSTABILITY, *_QUALITY, *_NO_EFFECT)}
 """Id -> rule."""
 
-RULE_IDS: tuple[str, ...] = (IMPOSSIBLE, *RULES)
+RULE_IDS: tuple[str, ...] = (IMPOSSIBLE, MEMORY_LIMIT, *RULES)
 """What `allow` may name."""

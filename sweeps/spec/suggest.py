@@ -10,11 +10,11 @@ import yaml
 
 from f3rm_core import UsageError
 from sweeps.spec.documents import suggestion
+from sweeps.spec.memory import check_limit, memory_finding, predicted_memory_gb
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 
 Complexity = Literal["simple", "complex", "very_complex"]
 COMPLEXITIES: tuple[Complexity, ...] = get_args(Complexity)
-MAX_GPU_MEMORY_GB = 10_000.0
 
 _SCENES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "simple": (
@@ -99,9 +99,7 @@ def suggest(scene_complexity: str, gpu_memory_gb: float) -> Suggestion:
         raise UsageError(
             f"scene_complexity={scene_complexity!r}: no such complexity{suggestion(scene_complexity, COMPLEXITIES)}"
         )
-    if not 0 < gpu_memory_gb <= MAX_GPU_MEMORY_GB:  # NaN too
-        remedy = f"give the memory of one GPU in GB, above 0 and at most {MAX_GPU_MEMORY_GB:g}"
-        raise UsageError(f"gpu_memory_gb={gpu_memory_gb:g}: {remedy}")
+    check_limit(gpu_memory_gb)
     looks, wanted = _SCENES[scene_complexity]
     _, size, held = next(row for row in reversed(_MEMORY) if row[0] <= gpu_memory_gb)
     scene_row, memory_row = f"{scene_complexity} scene ({looks})", f"a GPU of {size}"
@@ -112,14 +110,24 @@ def suggest(scene_complexity: str, gpu_memory_gb: float) -> Suggestion:
         else:
             reasons.append(Reason(name, value, "scene", scene_row))
     reasons += [Reason(name, value, "memory", memory_row) for name, value in held.items() if name not in wanted]
+    trade_off = "Rules of thumb, not measured on your scene: sweep around it."
     document = {
         "name": f"suggested-{scene_complexity}-{gpu_memory_gb:g}gb",
         "base": ROOT_PRESET,
         "summary": f"A start for a {scene_row.replace('_', ' ')} on a GPU with {gpu_memory_gb:g} GB.",
-        "trade_off": "Rules of thumb, not measured on your scene: sweep around it.",
         "parameters": {reason.parameter: reason.value for reason in reasons},
     }
-    return Suggestion(resolve_preset(document), tuple(reasons))
+    memory = _memory_text(resolve_preset(document).resolved, gpu_memory_gb)
+    return Suggestion(resolve_preset({**document, "trade_off": f"{trade_off} {memory}"}), tuple(reasons))
+
+
+def _memory_text(resolved: Mapping[str, Any], gpu_memory_gb: float) -> str:
+    """What it is predicted to take with tinycudann, on a typical scene; where that is too much, what lowers it."""
+    over = memory_finding(resolved, None, gpu_memory_gb, backend="tcnn", device="cuda")
+    if over is not None:
+        return f"It may not fit: {over}."
+    predicted_gb = predicted_memory_gb(resolved, None, backend="tcnn", device="cuda")
+    return f"Predicted to take {predicted_gb:.1f} GB (not measured)."
 
 
 def _head(preset: Preset) -> list[str]:

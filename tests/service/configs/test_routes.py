@@ -15,10 +15,26 @@ def test_a_configuration(client: TestClient) -> None:
     answer = client.post(URL, json={"parameters": HEAVY})
     assert answer.status_code == 200
     body = answer.json()
-    assert (body["kind"], body["ok"], body["samples"], body["forbidden"]) == ("configuration", False, 1, 1.0)
+    assert (body["kind"], body["ok"], body["samples"], body["forbidden"]) == ("configuration", True, 1, 0.0)
     (finding,) = body["findings"]
-    assert (finding["rule"], finding["severity"], finding["share"]) == ("memory-full-precision", "error", 1.0)
+    assert (finding["rule"], finding["severity"], finding["share"]) == ("memory-full-precision", "warning", 1.0)
     assert finding["parameters"] == HEAVY
+    assert body["memory"]["limit_gb"] is None
+
+
+def test_memory_that_a_gpu_does_not_have(client: TestClient) -> None:
+    body = client.post(URL, json={"parameters": HEAVY}, params={"gpu_memory_gb": 4}).json()
+    assert (body["ok"], body["forbidden"], body["findings"][0]["rule"]) == (False, 1.0, "memory-limit")
+    memory = body["memory"]
+    assert (memory["device"], memory["backend"], memory["measured"], memory["limit_gb"]) == ("cuda", "tcnn", False, 4.0)
+    assert memory["peak_memory_gb"] > 4.0
+
+
+@pytest.mark.parametrize("gpu_memory_gb", ["0", "-1", "nan", "x"])
+def test_a_memory_that_is_none_is_refused(client: TestClient, gpu_memory_gb: str) -> None:
+    answer = client.post(URL, json={"parameters": {}}, params={"gpu_memory_gb": gpu_memory_gb})
+    assert answer.status_code == 422
+    assert "gpu_memory_gb" in answer.text
 
 
 def test_a_preset_in_yaml(client: TestClient) -> None:

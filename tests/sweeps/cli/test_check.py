@@ -11,8 +11,6 @@ import yaml
 from sweeps.spec.presets import list_presets
 from tests.sweeps.cli.conftest import Command
 
-HEAVY = "{max_res: 4096, log2_hashmap_size: 21, train_num_rays_per_batch: 16384, mixed_precision: false}"
-
 
 @pytest.fixture
 def sweep(tmp_path: Path, tiny_scene: Path) -> Path:
@@ -30,18 +28,52 @@ class TestCheck:
     def test_presets_that_ship_are_fine(self, command: Command, name: str) -> None:
         ran = command("check", name)
         assert (ran.code, ran.err) == (0, "")
-        assert ran.out == f"{name} (configuration): 0 errors, 0 warnings\n"
+        assert ran.out.splitlines()[0].startswith("peak memory ")
+        assert ran.out.splitlines()[-1] == f"{name} (configuration): 0 errors, 0 warnings"
 
     def test_errors_are_exit_code_2(self, command: Command, tmp_path: Path) -> None:
-        file = tmp_path / "heavy.yaml"
-        file.write_text(f"name: heavy\nbase: f3rm_default\nparameters: {HEAVY}\n")
+        file = tmp_path / "idle.yaml"
+        file.write_text("name: idle\nbase: f3rm_default\nparameters: {feat_loss_weight: 0.0}\n")
         ran = command("check", file)
         assert (ran.code, ran.err) == (2, "")
-        assert ran.out.splitlines()[0] == "error  memory-full-precision"
-        assert "heavy (configuration): 1 error, 0 warnings" in ran.out
+        assert ran.out.splitlines()[0] == "error  no-features"
+        assert "idle (configuration): 1 error, 0 warnings" in ran.out
         shown = json.loads(command("check", file, "--json").out)
-        assert (shown["ok"], shown["findings"][0]["rule"]) == (False, "memory-full-precision")
-        assert shown["findings"][0]["parameters"]["max_res"] == 4096
+        assert (shown["ok"], shown["findings"][0]["rule"]) == (False, "no-features")
+        assert shown["findings"][0]["parameters"]["feat_loss_weight"] == 0.0
+
+    def test_memory_that_a_gpu_does_not_have_is_an_error_with_its_remedy(self, command: Command) -> None:
+        assert command("check", "f3rm_default", "--gpu-memory-gb", 8).code == 0
+        ran = command("check", "f3rm_default", "--gpu-memory-gb", 2.5)
+        assert (ran.code, ran.err) == (2, "")
+        assert ran.out.splitlines()[0] == "error  memory-limit"
+        assert "over the limit of 2.5 GB" in ran.out
+        assert "predicted, not measured: cuda, tcnn" in ran.out
+        shown = json.loads(command("check", "f3rm_default", "--gpu-memory-gb", 2.5, "--json").out)["memory"]
+        assert (shown["measured"], shown["limit_gb"], shown["share_over"]) == (False, 2.5, 1.0)
+        assert sum(shown["parts_gb"].values()) == pytest.approx(shown["peak_memory_gb"])
+
+    def test_a_spaces_memory_is_its_largest_with_the_share_over(
+        self, command: Command, tmp_path: Path, tiny_scene: Path
+    ) -> None:
+        space = {"train_num_rays_per_batch": {"type": "categorical", "choices": [1024, 16384]}}
+        file = tmp_path / "sweep.yaml"
+        file.write_text(yaml.safe_dump({"name": "s", "scene": str(tiny_scene), "space": space}))
+        ran = command("check", file, "--gpu-memory-gb", 3)
+        assert ran.code == 2
+        shown = json.loads(command("check", file, "--gpu-memory-gb", 3, "--json").out)
+        share = shown["memory"]["share_over"]
+        assert share == pytest.approx(0.5, abs=0.2)
+        assert shown["forbidden"] == share
+        assert f"error  memory-limit  {100 * share:.0f}% of the space" in ran.out
+        assert "largest of 64 drawn" in ran.out
+
+    @pytest.mark.parametrize("limit", ["0", "-1", "nan"])
+    def test_a_memory_that_is_none_is_one_line(self, command: Command, limit: str) -> None:
+        ran = command("check", "f3rm_default", "--gpu-memory-gb", limit)
+        assert (ran.code, ran.out) == (2, "")
+        assert "give the memory of one GPU in GB, above 0" in ran.err
+        assert ran.err.count("\n") == 1
 
     def test_warnings_alone_are_fine(self, command: Command, tmp_path: Path) -> None:
         file = tmp_path / "poor.yaml"

@@ -22,6 +22,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
         "device": "cpu",
         "tinycudann": "not installed",
         "clip_weights": {"mini": "ready", "openai": "can't be had"},
+        "dino_weights": {"small": "ready", "base": "not on this machine"},
     }
     monkeypatch.setattr(doctor, "describe_environment", lambda: found)
     monkeypatch.setattr(doctor, "packages_distributions", lambda: {"sweeps": ["f3rm-sweeps"]})
@@ -33,7 +34,8 @@ def test_a_sound_machine(command: Command) -> None:
     assert ran.code == 0
     assert found["package sweeps"] == found["database"] == found["data folder"] == found["ray"] == "ok"
     assert found["tinycudann"] == found["clip weights: openai"] == "note"
-    assert found["clip weights: mini"] == "ok"
+    assert found["clip weights: mini"] == found["dino weights: small"] == "ok"
+    assert found["dino weights: base"] == "note"
 
 
 def test_packages_that_cant_be_imported_are_bad(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from sweeps.search.strategies import stop_rules_of, strategy_of
 from sweeps.search.study import NUMBER, Study, open_storage, study_name
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
+from sweeps.spec.memory import predicted_memory_gb
 from sweeps.spec.sweep import SweepSpec, check_spec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
@@ -327,3 +328,26 @@ def test_checkpoints_of_the_front_stay_and_those_it_beats_go(podium: Callable[..
     end(3, 21.0, 1.0)
     assert [(folder / str(n) / "checkpoints").exists() for n in range(4)] == [False, False, False, True]
     assert [trial.checkpoint for trial in desk.trials()] == [None, None, None, "x"]
+
+
+def test_a_trial_that_is_predicted_to_take_too_much_is_never_started(podium: Callable[..., Podium]) -> None:
+    space = {"train_num_rays_per_batch": {"type": "int", "low": 64, "high": 16384, "log": True}}
+    desk = podium(
+        base="demo_cpu",
+        space=space,
+        budget={"trials": 8},
+        fidelity={"rungs": [10]},
+        constraints={"peak_memory_gb": 0.3},
+        objectives=["psnr"],
+    )
+    while (job := desk.conductor.next_job()) is not None:
+        assert predicted_memory_gb(job.configuration, desk.plan.scene, device="cpu") <= 0.3
+        result = Completed({"psnr": 20.0, "peak_memory_gb": 0.2}, "numba", "cpu", 1, 10, 1.0)
+        desk.work(job, result)
+    assert [trial.state for trial in desk.trials()] == ["completed"] * 8
+    turned_down = [row for row in desk.rows() if "turned_down" in row.user_attrs]
+    assert turned_down
+    for row in turned_down:
+        assert row.state == TrialState.PRUNED
+        assert row.constraints == {"peak_memory_gb": 1.0, "out_of_memory": 1.0}
+        assert row.user_attrs["turned_down"].startswith("memory-limit: train_num_rays_per_batch=")

@@ -19,16 +19,11 @@ POOR = {"max_res": 512, "hidden_dim": 32, "num_nerf_samples_per_ray": 16}
 # Rule -> what breaks it, what just does not.
 EDGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "memory-full-precision": (HEAVY, {**HEAVY, "log2_hashmap_size": 20}),
-    # The feature grid: 12 levels x 8 features x 2^23 entries x 16 bytes are 12.9 GB, at 2^24 25.8 GB.
-    "memory-tables": (
-        {"feat_log2_hashmap_size": 24, "feat_max_res": 1024},
-        {"feat_log2_hashmap_size": 23, "feat_max_res": 1024},
+    # Tables of 1.6e9 and 1.0e9 numbers at 16 bytes are 42 GB; of 0.5e9 and 0.1e9 they are 10 GB.
+    "memory-24gb": (
+        {"feat_log2_hashmap_size": 24, "feat_max_res": 1024, "log2_hashmap_size": 24, "features_per_level": 4},
+        {"feat_log2_hashmap_size": 23, "feat_max_res": 1024, "log2_hashmap_size": 22},
     ),
-    "memory-samples": (
-        {"train_num_rays_per_batch": 16384, "num_nerf_samples_per_ray": 65},
-        {"train_num_rays_per_batch": 16384, "num_nerf_samples_per_ray": 64},
-    ),
-    "memory-chunk": ({"eval_num_rays_per_chunk": 32769}, {"eval_num_rays_per_chunk": 32768}),
     "unstable-rates": ({"lr": 0.05, "feat_loss_weight": 0.1}, {"lr": 0.049, "feat_loss_weight": 0.1}),
     "high-rate": ({"lr_proposal_networks": 0.05}, {"lr_proposal_networks": 0.049}),
     "features-rule-density": ({"feat_loss_weight": 1.1}, {"feat_loss_weight": 1.1, "feat_detach_weights": True}),
@@ -91,7 +86,7 @@ def test_rules_name_parameters_that_exist_and_say_what_to_do() -> None:
 
 class TestTheGuidesCombinations:
     def test_memory(self) -> None:
-        assert found(**HEAVY) == {"memory-full-precision": "error"}
+        assert found(**HEAVY) == {"memory-full-precision": "warning"}  # an error no more: docs/memory.md
 
     def test_instability(self) -> None:
         rules = found(lr=5e-2, feat_loss_weight=1e-1, orientation_loss_mult=1e-2)

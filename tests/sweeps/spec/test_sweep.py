@@ -120,7 +120,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"resources": {"cpus_per_trial": 0}}, "resources.cpus_per_trial", "greater than or equal to 1"),
     ({"resources": 3}, "resources", "mapping"),
     ({"allow": ["no-such-rule"]}, "allow.0", "no such rule"),
-    ({"allow": ["memory-table"]}, "allow.0", "did you mean memory-tables?"),
+    ({"allow": ["memory-24g"]}, "allow.0", "did you mean memory-24gb?"),
     ({"allow": "unstable-rates"}, "allow", "list"),
     (
         {

@@ -1,0 +1,194 @@
+"""Predicted against measured peak memory on the CPU, on configurations drawn from a wide space.
+
+    python -m benchmarks.memory --seed 20 --out memory.jsonl --plot docs/memory.png
+
+Each configuration trains a few steps on the embedded scene, is scored, and ends, in a process of its own that has
+imported everything and trained nothing. The figures of docs/memory.md are of the default seed; the model was worked out
+on other seeds. Each training is appended to --out when it ends, and what is there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.trainings import Runs
+from f3rm_core import Scene, build_config, check_parameters, load_scene, peak_memory, prepare_scene, train
+from sweeps.spec.presets import load_preset, overlay
+
+SEED = 20
+TOLERANCE = 0.15
+STEPS = 5
+"""The proposals train at each of the first ten steps: no later step takes more."""
+_PRELOADED = ["f3rm_core.training.trainer", "f3rm_core.config"]
+_SCENE = "embedded:tabletop"
+_FIXED = {"clip_model": "tabletop-mini", "clip_pretrained": "embedded", "threads": 1}
+_STAGES = ([64], [64, 32], [128, 64], [256, 96], [96, 64, 48])
+_COLORS = ("#2f6db3", "#e0852b", "#4c9a4c", "#8d62b5", "#c64b4b", "#6f7680", "#c9a227", "#3aa6a0", "#b8bec6")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--out", type=Path, required=True, help="a JSON line for each training; what is there is kept")
+    parser.add_argument("--plot", type=Path)
+    arguments = parser.parse_args()
+    scene = load_scene(_SCENE)
+    random = Random(arguments.seed)
+    drawn = [draw(random) for _ in range(arguments.count)]
+    runs = Runs(arguments.out, "seed", "number")
+    for number, changes in enumerate(tqdm(drawn, disable=None)):
+        runs.add((arguments.seed, number), partial(measure, changes))
+    measured = [float(runs[arguments.seed, number]["peak_memory_gb"]) for number in range(arguments.count)]
+    print(table(drawn, measured, scene))
+    if arguments.plot:
+        _plot(drawn, measured, scene, arguments.plot)
+
+
+def draw(random: Random) -> dict[str, Any]:
+    """One configuration: every parameter of the documented defaults that acts on memory is drawn anew."""
+    stages = random.choice(_STAGES)
+    changes = {
+        "train_num_rays_per_batch": int(2 ** random.uniform(7, 12.5)),
+        "num_nerf_samples_per_ray": random.randint(8, 64),
+        "num_proposal_samples_per_ray": stages,
+        "num_proposal_iterations": len(stages),
+        "num_levels": random.randint(4, 16),
+        "max_res": random.choice([256, 512, 1024, 2048, 4096]),
+        "log2_hashmap_size": random.randint(12, 21),
+        "features_per_level": random.choice([1, 2, 4]),
+        "feat_num_levels": random.randint(3, 12),
+        "feat_max_res": random.choice([32, 64, 128, 256]),
+        "feat_log2_hashmap_size": random.randint(12, 20),
+        "feat_features_per_level": random.choice([2, 4, 8]),
+        "hidden_dim": random.choice([16, 32, 64, 128]),
+        "hidden_dim_color": random.choice([16, 32, 64, 128]),
+        "num_layers": random.randint(1, 4),
+        "num_layers_color": random.randint(1, 4),
+        "feat_hidden_dim": random.choice([16, 32, 64, 128]),
+        "feat_num_layers": random.randint(1, 3),
+        "feat_use_pe": random.random() < 0.7,
+        "feat_pe_n_freq": random.randint(2, 8),
+        "appearance_embed_dim": random.choice([8, 32]),
+        "use_appearance_embedding": random.random() < 0.5,
+        "eval_num_rays_per_chunk": int(2 ** random.uniform(9, 14)),
+        "camera_opt_mode": random.choice(["off", "off", "SO3xR3", "SE3"]),
+        "gradient_accumulation_steps": random.choice([1, 1, 2]),
+        "camera_res_scale_factor": random.choice([0.25, 0.5, 0.5, 1.0]),
+        "feature_image_size": random.choice([0, 96]),
+        "mixed_precision": random.random() < 0.5,
+    }
+    return check_parameters(overlay(load_preset("f3rm_default").resolved, {**_FIXED, **changes}))
+
+
+def table(drawn: list[dict[str, Any]], measured: list[float], scene: Scene) -> str:
+    """A row for each configuration, and how far off the predictions are."""
+    lines = [
+        "| rays | samples | table entries | chunk | poses | phase | predicted (GB) | measured (GB) | off |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    errors = []
+    for changes, found in sorted(zip(drawn, measured, strict=True), key=lambda pair: pair[1]):
+        predicted = peak_memory(changes, scene, "numba", "cpu")
+        errors.append(predicted.total_bytes / 1e9 / found - 1)
+        stages = "+".join(str(count) for count in changes["num_proposal_samples_per_ray"])
+        cells = (
+            changes["train_num_rays_per_batch"],
+            f"{stages}+{changes['num_nerf_samples_per_ray']}",
+            f"2^{changes['log2_hashmap_size']}, 2^{changes['feat_log2_hashmap_size']}",
+            changes["eval_num_rays_per_chunk"],
+            changes["camera_opt_mode"],
+            predicted.phase,
+            f"{predicted.total_bytes / 1e9:.3f}",
+            f"{found:.3f}",
+            f"{100 * errors[-1]:+.1f}%",
+        )
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    within = sum(abs(error) <= TOLERANCE for error in errors)
+    lines += [
+        "",
+        f"{within} of {len(errors)} within {100 * TOLERANCE:.0f}%; measured from {min(measured):.3f} to "
+        f"{max(measured):.3f} GB ({max(measured) / min(measured):.0f} times); mean of the absolute errors "
+        f"{100 * statistics.fmean(map(abs, errors)):.1f}%, largest {100 * max(errors, key=abs):+.1f}%",
+    ]
+    return "\n".join(lines)
+
+
+def measure(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of a short training in a process of its own."""
+    prepare_scene(build_config(parameters), load_scene(_SCENE))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_train, args=(dict(parameters), sender))
+    process.start()
+    sender.close()
+    try:
+        return dict(receiver.recv())
+    finally:
+        process.join()
+
+
+def _train(changes: Mapping[str, Any], sender: Any) -> None:
+    found = train(build_config(changes), load_scene(_SCENE), budget_steps=STEPS)
+    sender.send(dict(found.metrics))
+
+
+def _plot(drawn: list[dict[str, Any]], measured: list[float], scene: Scene, file: Path) -> None:
+    from matplotlib.figure import Figure
+
+    predictions = [peak_memory(changes, scene, "numba", "cpu") for changes in drawn]
+    predicted = [one.total_bytes / 1e9 for one in predictions]
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    ends = [0.8 * min(measured + predicted), 1.25 * max(measured + predicted)]
+    band = [[end * (1 - TOLERANCE) for end in ends], [end * (1 + TOLERANCE) for end in ends]]
+    left.fill_between(ends, *band, color="#b8bec6", alpha=0.4, label=f"within {100 * TOLERANCE:.0f}%", linewidth=0)
+    left.plot(ends, ends, color="#8a919b", linewidth=1)
+    for phase, color in (("training step", _COLORS[0]), ("evaluation", _COLORS[1])):
+        points = [
+            pair
+            for pair, one in zip(zip(measured, predicted, strict=True), predictions, strict=True)
+            if one.phase == phase
+        ]
+        if points:
+            left.scatter(*zip(*points, strict=True), color=color, label=f"peak in {phase}", zorder=3)
+    left.set(xscale="log", yscale="log", xlabel="measured (GB)", ylabel="predicted (GB)", xlim=ends, ylim=ends)
+    left.set_aspect("equal")
+    left.grid(alpha=0.3, which="both")
+    left.legend(frameon=False)
+    order = sorted(range(len(measured)), key=measured.__getitem__)[:: max(1, len(measured) // 8)]
+    names = list(dict.fromkeys(name for index in order for name, _ in predictions[index].parts.items()))
+    bottoms = [0.0] * len(order)
+    for name, color in zip(names, _COLORS * 2, strict=False):
+        heights = [dict(predictions[index].parts.items()).get(name, 0) / 1e9 for index in order]
+        right.bar(range(len(order)), heights, bottom=bottoms, color=color, label=name, width=0.7)
+        bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
+    right.scatter(
+        range(len(order)),
+        [measured[index] for index in order],
+        color="black",
+        marker="_",
+        s=320,
+        label="measured",
+        zorder=3,
+    )
+    right.set_xticks([])
+    right.set(xlabel="some of them, by measured peak", ylabel="GB")
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
