@@ -1,4 +1,4 @@
-"""What a search knows when it decides what runs next, and what it may decide. Plain values: no Ray, no Optuna, no store.
+"""What a search knows when it decides what runs next, and what it may decide: plain values, no Ray, Optuna or store.
 
 The driver fills it from the store; a simulation fills it from its own clock.
 """
