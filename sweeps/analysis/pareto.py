@@ -36,6 +36,18 @@ def non_dominated(
     return ranks(values, directions) == 0
 
 
+def places(
+    values: NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+) -> NDArray[np.float64]:
+    """Each objective between 0, the worst of these points, and 1, the best; 1 where all are equal.
+    [points, objectives]"""
+    turned = costs(values, directions)
+    worst, best = turned.max(axis=0), turned.min(axis=0)
+    width = worst - best
+    return np.where(width > 0, (worst - turned) / np.where(width > 0, width, 1.0), 1.0)
+
+
 def ranks(
     values: NDArray[np.float64],  # [points, objectives]
     directions: Sequence[str],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from f3rm_core import Metric
+from sweeps.spec.objectives import is_feasible
 from sweeps.spec.space import Dimension
 
 OPEN = frozenset(("queued", "running", "paused"))
@@ -83,15 +84,7 @@ class Goal:
 
     def is_feasible(self, metrics: Mapping[str, float]) -> bool:
         """Whether what was measured keeps every constraint; a metric that is absent breaks its own."""
-        return all(self._keeps(name, limit, metrics) for name, limit in self.constraints.items())
-
-    def _keeps(self, name: str, limit: float, metrics: Mapping[str, float]) -> bool:
-        from f3rm_core import METRICS
-
-        if name not in metrics:
-            return False
-        more_is_better = name in METRICS and METRICS[name].direction == "maximize"
-        return metrics[name] >= limit if more_is_better else metrics[name] <= limit
+        return is_feasible(self.constraints, metrics)
 
 
 @dataclass(frozen=True)

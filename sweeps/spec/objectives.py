@@ -1,8 +1,8 @@
-"""Objectives: metrics that a sweep optimises. The metric owns its direction."""
+"""Objectives: metrics that a sweep optimises; constraints: limits of metrics. The metric owns its direction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from f3rm_core import METRICS, Metric
 from sweeps.errors import Issue
@@ -14,6 +14,22 @@ MAX_OBJECTIVES = 4
 def objectives_of(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of a checked list of names, in the order given."""
     return tuple(METRICS[name] for name in names)
+
+
+def keeps_constraint(name: str, limit: float, metrics: Mapping[str, float]) -> bool:
+    """Whether a result is within one limit: at most `limit`, or at least, where more of the metric is better.
+
+    A result that lacks the metric is not.
+    """
+    if name not in metrics:
+        return False
+    more_is_better = name in METRICS and METRICS[name].direction == "maximize"
+    return metrics[name] >= limit if more_is_better else metrics[name] <= limit
+
+
+def is_feasible(constraints: Mapping[str, float], metrics: Mapping[str, float]) -> bool:
+    """Whether a result keeps every constraint (metric -> limit)."""
+    return all(keeps_constraint(name, limit, metrics) for name, limit in constraints.items())
 
 
 def check_objectives(names: Sequence[str]) -> list[Issue]:
