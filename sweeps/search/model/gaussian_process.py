@@ -1,0 +1,161 @@
+"""One Gaussian process, in numpy: Matern 5/2 over features, and a straight line in what the rung below measured.
+
+    y(x, z) = z + b + r z + f(x) + noise,    b ~ N(0, sb^2), r ~ N(0, sr^2), f ~ GP(0, a^2 k(x, x'))
+
+z is what the same trial measured at the rung below, and 0 at the lowest rung. Lengths, a^2 and the noise are those most
+likely under the data and the priors below (MAP); b and r are integrated out.
+Source: Rasmussen and Williams 2006, algorithm 2.1, sections 2.7 and 5.4.1; the line in z: Kennedy and O'Hagan 2000.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, lapack
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+_SQRT5 = 5.0**0.5
+_JITTER = 1e-8
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Normal priors of logarithms: (mean, standard deviation)."""
+
+    lengths: tuple[float, float]
+    signal: tuple[float, float]
+    noise: tuple[float, float] = (float(np.log(1e-3)), 2.0)
+    offset: float = 1.0  # sb
+    slope: float = 0.0  # sr
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Of one process: lengths [features], variances of signal and noise."""
+
+    lengths: Array
+    signal: float
+    noise: float
+
+
+class GaussianProcess:
+    """Conditioned on data.
+
+    Args:
+        features: [points, features].
+        below: [points] what the rung below measured; zeros at the lowest.
+        values: [points].
+        prior: of the hyperparameters.
+        hyperparameters: lengths, signal and noise.
+    """
+
+    def __init__(
+        self, features: Array, below: Array, values: Array, prior: Prior, hyperparameters: Hyperparameters
+    ) -> None:
+        self._features, self._below, self._prior = features, below, prior
+        self.hyperparameters = hyperparameters
+        covariance = self._kernel(features, below, features, below)
+        covariance[np.diag_indices(len(values))] += hyperparameters.noise + _JITTER
+        self._factor = np.linalg.cholesky(covariance) if len(values) else np.zeros((0, 0))
+        self._weights = cho_solve((self._factor, True), values - below) if len(values) else np.zeros(0)
+        self.slope = 1.0 + prior.slope**2 * float(below @ self._weights)
+
+    def predict(
+        self,
+        features: Array,  # [points, features]
+        below: Array,  # [points]
+    ) -> tuple[Array, Array]:
+        """Mean and variance of a measurement, its noise included. [points] each"""
+        cross = self._kernel(features, below, self._features, self._below)
+        prior = self._prior
+        variance = self.hyperparameters.signal + prior.offset**2 + (prior.slope * below) ** 2
+        mean = below + cross @ self._weights
+        if len(self._weights):
+            half = lapack.dtrtrs(self._factor, cross.T, lower=1)[0]
+            variance = variance - (half**2).sum(axis=0)
+        return mean, np.maximum(variance, 1e-12) + self.hyperparameters.noise
+
+    def _kernel(self, left: Array, left_below: Array, right: Array, right_below: Array) -> Array:
+        lengths, prior = self.hyperparameters.lengths, self._prior
+        line = prior.offset**2 + prior.slope**2 * np.outer(left_below, right_below)
+        return self.hyperparameters.signal * matern(distances(left / lengths, right / lengths)) + line
+
+
+def fit(
+    features: Array,  # [points, features]
+    below: Array,  # [points]
+    values: Array,  # [points]
+    prior: Prior,
+    *,
+    shape: Array | None = None,  # [features]
+    start: Hyperparameters | None = None,
+) -> Hyperparameters:
+    """The most likely hyperparameters.
+
+    Args:
+        features, below, values: the data, values of about unit variance.
+        prior: of the logarithms.
+        shape: lengths up to a factor; given, the factor alone is fitted, with the prior of lengths as its own.
+        start: where to begin; None: at the priors' means.
+    """
+    count = features.shape[1]
+    if not len(values):
+        lengths = np.full(count, np.exp(prior.lengths[0])) if shape is None else shape
+        return Hyperparameters(lengths, float(np.exp(prior.signal[0])), float(np.exp(prior.noise[0])))
+    squares = (features[:, None, :] - features[None, :, :]) ** 2  # [points, points, features]
+    if shape is not None:
+        squares = (squares / shape**2).sum(axis=-1, keepdims=True)
+    groups = squares.shape[-1]
+    flat = squares.reshape(-1, groups)
+    line = prior.offset**2 + prior.slope**2 * np.outer(below, below)
+    targets = values - below
+    means = np.array([prior.lengths[0]] * groups + [prior.signal[0], prior.noise[0]])
+    widths = np.array([prior.lengths[1]] * groups + [prior.signal[1], prior.noise[1]])
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        inverse_squares = np.exp(-2.0 * theta[:groups])
+        signal, noise = np.exp(theta[groups:])
+        distance = np.sqrt(flat @ inverse_squares).reshape(len(values), len(values))
+        decay = np.exp(-_SQRT5 * distance)
+        matrix = signal * (1 + _SQRT5 * distance + 5 / 3 * distance**2) * decay
+        covariance = matrix + line
+        covariance[np.diag_indices(len(values))] += noise + _JITTER
+        factor, failed = lapack.dpotrf(covariance, lower=1)
+        if failed:
+            return 1e10, np.zeros_like(theta)
+        weights = cho_solve((factor, True), targets)
+        inverse = lapack.dpotri(factor, lower=1)[0]
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        pull = inverse - np.outer(weights, weights)
+        bend = pull * (signal * 5 / 3) * (1 + _SQRT5 * distance) * decay
+        gradient = np.empty_like(theta)
+        gradient[:groups] = 0.5 * (bend.ravel() @ flat) * inverse_squares
+        gradient[groups] = 0.5 * (pull * matrix).sum()
+        gradient[groups + 1] = 0.5 * noise * np.trace(pull)
+        away = (theta - means) / widths
+        value = 0.5 * targets @ weights + np.log(np.diag(factor)).sum() + 0.5 * away @ away
+        return float(value), gradient + away / widths
+
+    begin = means
+    if start is not None:
+        lengths = np.log(start.lengths / shape)[:1] if shape is not None else np.log(start.lengths)
+        begin = np.concatenate([lengths, np.log([start.signal, start.noise])])
+    bounds = [(-4.0, 5.0)] * groups + [(-12.0, 5.0), (-16.0, 2.0)]
+    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}).x
+    lengths = np.exp(found[:groups]) * (np.ones(count) if shape is None else shape)
+    return Hyperparameters(lengths, float(np.exp(found[groups])), float(np.exp(found[groups + 1])))
+
+
+def distances(left: Array, right: Array) -> Array:
+    """Euclidean distances of all pairs. [left, right]"""
+    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :] - 2.0 * left @ right.T
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+
+
+def matern(distance: Array) -> Array:
+    """Matern 5/2 of a distance in lengths."""
+    scaled = _SQRT5 * distance
+    return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
