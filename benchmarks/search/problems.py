@@ -99,3 +99,9 @@ def park(x1: float, x2: float, x3: float, x4: float, s: float) -> tuple[float, f
     t2 = (x1 + 3 * x4) * math.exp(1 + math.sin(x3))
     second = a * (5 - 2 / 3 * math.exp(x1 + x2) + x4 * math.sin(x3) * a - x3 + b) / 4 - 0.7
     return a * (t1 + t2 - b) / 22 - 0.8, second
+
+
+PROBLEMS: Mapping[str, Callable[[], Problem]] = {
+    "branin-currin": lambda: Synthetic(2, branin_currin, 0.5040),
+    "park": lambda: Synthetic(4, park, 0.0899),
+}

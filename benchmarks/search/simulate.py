@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -20,22 +18,24 @@ class Played:
     """What came of a search.
 
     Args:
-        costs: compute spent when a full evaluation ended, in full evaluations; idle workers are paid for.
-        hypervolumes: of the full-fidelity results until then, over the problem's best.
-        started: configurations in order, and whether each failed.
-        seconds: real time that the strategy took, and of its slowest decision.
+        curve: compute spent, in full evaluations, and the hypervolume of the full-fidelity results until then over
+            the problem's best, wherever it grew. Idle workers are paid for.
+        failed: for each configuration in order whether training it to the end fails.
+        decisions: that were made.
+        seconds: real time that they took.
+        slowest: real time of the slowest.
     """
 
-    costs: list[float] = field(default_factory=list)
-    hypervolumes: list[float] = field(default_factory=list)
-    started: list[Mapping[str, Any]] = field(default_factory=list)
+    curve: list[tuple[float, float]] = field(default_factory=list)
     failed: list[bool] = field(default_factory=list)
+    decisions: int = 0
     seconds: float = 0.0
     slowest: float = 0.0
-    decisions: int = 0
 
 
-def play(problem: Problem, strategy: Strategy, rungs: tuple[int, ...], *, workers: int, budget: float) -> Played:
+def play(
+    problem: Problem, strategy: Strategy, rungs: tuple[int, ...], *, workers: int, budget: float, until: float = 1.0
+) -> Played:
     """Run a search until its workers have spent the budget.
 
     Args:
@@ -44,6 +44,7 @@ def play(problem: Problem, strategy: Strategy, rungs: tuple[int, ...], *, worker
         rungs: where trials report and pause, the last a full evaluation; those at full fidelity only have one.
         workers: that train at the same time.
         budget: compute, in full evaluations.
+        until: share of the best hypervolume at which the search ends.
     """
     played, history, results = Played(), list[TrialHistory](), list[list[float]]()
     running: list[tuple[float, int, int]] = []  # (end, order, trial)
@@ -71,10 +72,12 @@ def play(problem: Problem, strategy: Strategy, rungs: tuple[int, ...], *, worker
             break
         if done.state == "completed":
             results.append([done.rungs[-1].metrics[objective.name] for objective in problem.objectives])
-            played.costs.append(now * workers)
-            played.hypervolumes.append(_share(problem, results))
-    played.started = [trial.parameters for trial in history]
-    played.failed = [trial.state == "failed" for trial in history]
+            share = _share(problem, results)
+            if not played.curve or share > played.curve[-1][1]:
+                played.curve.append((now * workers, share))
+            if share >= until:
+                break
+    played.failed = [problem.evaluate(trial.parameters, rungs[-1]).failure is not None for trial in history]
     return played
 
 
