@@ -101,7 +101,14 @@ def park(x1: float, x2: float, x3: float, x4: float, s: float) -> tuple[float, f
     return a * (t1 + t2 - b) / 22 - 0.8, second
 
 
+def _replay(scene: str) -> Problem:
+    from benchmarks.search.replay import RECORDINGS, Replay
+
+    return Replay(RECORDINGS / f"{scene}.jsonl.gz")
+
+
 PROBLEMS: Mapping[str, Callable[[], Problem]] = {
     "branin-currin": lambda: Synthetic(2, branin_currin, 0.5040),
     "park": lambda: Synthetic(4, park, 0.0899),
+    "replay": lambda: _replay("tabletop"),
 }
