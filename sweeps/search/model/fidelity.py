@@ -17,10 +17,9 @@ from sweeps.search.model.gaussian_process import GaussianProcess, Hyperparameter
 Array = NDArray[np.float64]
 
 # Lengths of a quarter to four units of a cube whose sides are 1, longer where there are many of them.
-SHAPE = False
 _LOWEST = Prior(lengths=(0.0, 1.0), signal=(0.0, 1.0), offset=1.0)
 # From rung to rung: mostly a line; what is left is smaller than what the lowest rung varies by, and as smooth.
-_ABOVE = Prior(lengths=(0.0, 0.5), signal=(float(np.log(0.1)), 1.5), offset=3.0, slope=1.5)
+_ABOVE = Prior(lengths=(0.3, 0.6), signal=(float(np.log(0.1)), 1.5), offset=3.0, slope=1.5)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Chain:
             if like:
                 chosen = like.hyperparameters[rung - self.lowest]
             else:
-                chosen = fit(*data, prior, shape=self.hyperparameters[0].lengths if (SHAPE and not first) else None)
+                chosen = fit(*data, prior, like=None if first else self.hyperparameters[0].lengths)
             self.hyperparameters.append(chosen)
             self._processes.append(GaussianProcess(*data, prior, chosen))
 

@@ -90,35 +90,29 @@ def fit(
     values: Array,  # [points]
     prior: Prior,
     *,
-    shape: Array | None = None,  # [features]
-    start: Hyperparameters | None = None,
+    like: Array | None = None,  # [features]
 ) -> Hyperparameters:
     """The most likely hyperparameters.
 
     Args:
         features, below, values: the data, values of about unit variance.
         prior: of the logarithms.
-        shape: lengths up to a factor; given, the factor alone is fitted, with the prior of lengths as its own.
-        start: where to begin; None: at the priors' means.
+        like: lengths around which the prior of lengths is, in place of 1.
     """
-    count = features.shape[1]
+    width = features.shape[1]
+    lengths = np.full(width, prior.lengths[0]) + (0.0 if like is None else np.log(like))
+    means = np.append(lengths, [prior.signal[0], prior.noise[0]])
     if not len(values):
-        lengths = np.full(count, np.exp(prior.lengths[0])) if shape is None else shape
-        return Hyperparameters(lengths, float(np.exp(prior.signal[0])), float(np.exp(prior.noise[0])))
-    squares = (features[:, None, :] - features[None, :, :]) ** 2  # [points, points, features]
-    if shape is not None:
-        squares = (squares / shape**2).sum(axis=-1, keepdims=True)
-    groups = squares.shape[-1]
-    flat = squares.reshape(-1, groups)
+        return _hyperparameters(means)
+    widths = np.array([prior.lengths[1]] * width + [prior.signal[1], prior.noise[1]])
+    squares = ((features[:, None, :] - features[None, :, :]) ** 2).reshape(-1, width)
     line = prior.offset**2 + prior.slope**2 * np.outer(below, below)
-    targets = values - below
-    means = np.array([prior.lengths[0]] * groups + [prior.signal[0], prior.noise[0]])
-    widths = np.array([prior.lengths[1]] * groups + [prior.signal[1], prior.noise[1]])
+    targets, shape = values - below, (len(values), len(values))
 
     def loss(theta: Array) -> tuple[float, Array]:
-        inverse_squares = np.exp(-2.0 * theta[:groups])
-        signal, noise = np.exp(theta[groups:])
-        distance = np.sqrt(flat @ inverse_squares).reshape(len(values), len(values))
+        inverse_squares = np.exp(-2.0 * theta[:width])
+        signal, noise = np.exp(theta[width:])
+        distance = np.sqrt(squares @ inverse_squares).reshape(shape)
         decay = np.exp(-_SQRT5 * distance)
         matrix = signal * (1 + _SQRT5 * distance + 5 / 3 * distance**2) * decay
         covariance = matrix + line
@@ -132,21 +126,20 @@ def fit(
         pull = inverse - np.outer(weights, weights)
         bend = pull * (signal * 5 / 3) * (1 + _SQRT5 * distance) * decay
         gradient = np.empty_like(theta)
-        gradient[:groups] = 0.5 * (bend.ravel() @ flat) * inverse_squares
-        gradient[groups] = 0.5 * (pull * matrix).sum()
-        gradient[groups + 1] = 0.5 * noise * np.trace(pull)
+        gradient[:width] = 0.5 * (bend.ravel() @ squares) * inverse_squares
+        gradient[width] = 0.5 * (pull * matrix).sum()
+        gradient[width + 1] = 0.5 * noise * np.trace(pull)
         away = (theta - means) / widths
         value = 0.5 * targets @ weights + np.log(np.diag(factor)).sum() + 0.5 * away @ away
         return float(value), gradient + away / widths
 
-    begin = means
-    if start is not None:
-        lengths = np.log(start.lengths / shape)[:1] if shape is not None else np.log(start.lengths)
-        begin = np.concatenate([lengths, np.log([start.signal, start.noise])])
-    bounds = [(-4.0, 5.0)] * groups + [(-12.0, 5.0), (-16.0, 2.0)]
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}).x
-    lengths = np.exp(found[:groups]) * (np.ones(count) if shape is None else shape)
-    return Hyperparameters(lengths, float(np.exp(found[groups])), float(np.exp(found[groups + 1])))
+    bounds = [(-4.0, 5.0)] * width + [(-12.0, 5.0), (-16.0, 2.0)]
+    found = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
+    return _hyperparameters(found.x)
+
+
+def _hyperparameters(theta: Array) -> Hyperparameters:
+    return Hyperparameters(np.exp(theta[:-2]), float(np.exp(theta[-2])), float(np.exp(theta[-1])))
 
 
 def distances(left: Array, right: Array) -> Array:

@@ -105,16 +105,15 @@ def softened(
     scores: Array,  # [trials, rungs, metrics]
 ) -> Array:
     """Scores in which what is far too low no longer rules the model: below a floor a logarithm takes over, without a
-    jump or a bend. The floor is the reference at the last rung, where hypervolume counts, and the median at others."""
+    jump or a bend. The floor is the reference, or a rung's median where that is lower: hypervolume is not touched."""
     soft = scores.copy()
     rungs, metrics = scores.shape[1:]
     for rung, metric in np.ndindex(rungs, metrics):
         column = scores[:, rung, metric]
         known = column[np.isfinite(column)]
         if len(known):
-            floor = 0.0 if rung == rungs - 1 else float(np.median(known))
-            top = float(np.quantile(known, 0.9)) - floor
-            scale = 0.5 * (top if top > 0 else max(float(known.std()), 1e-9))
+            floor = min(0.0, float(np.median(known)))
+            scale = 0.5 * max(float(np.quantile(known, 0.9)) - floor, 1e-9)
             depth = np.maximum(floor - column, 0.0)
             soft[:, rung, metric] = np.where(depth > 0, floor - scale * np.log1p(depth / scale), column)
     return soft

@@ -41,7 +41,9 @@ class ModelStrategy:
         self._metrics = metrics_of(goal)
         self._table = Table(goal, self._encoding, self._metrics)
         dimensions = len(self._encoding.names)
-        self._first = first if first is not None else max(1, min(dimensions + 2, goal.trials // 3))
+        # About half a full training's worth where first rungs are cheap.
+        cheap = min(6 * dimensions, goal.rungs[-1] // (2 * goal.rungs[0]))
+        self._first = first if first is not None else max(1, min(max(dimensions + 2, cheap), goal.trials // 3))
         self._spread = spread(self._first, dimensions, goal.seed)
 
     def next(self, history: Sequence[TrialHistory]) -> Start | Resume | None:
