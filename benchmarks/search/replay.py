@@ -172,9 +172,9 @@ def _best(recording: Recording, reference: Sequence[float]) -> float:
     surrogate = Surrogate(recording.features, recording.values, recording.failing)
     random, encoding = np.random.default_rng(0), recording.encoding
     points, front, values = encoding.snap(random.random((50_000, len(SPACE)))), np.zeros((0, len(SPACE))), None
-    for scale in (0.0, 0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02, 0.01, 0.01):
+    for scale in (0.0, *(0.2, 0.1, 0.05, 0.02, 0.1, 0.05, 0.02, 0.01) * 3):
         if scale:
-            points = np.concatenate([front, encoding.moved(np.repeat(front, 2 + 8_000 // len(front), axis=0), scale, random)])
+            points = np.concatenate([front, encoding.moved(np.repeat(front, 2 + 6_000 // len(front), axis=0), scale, random)])
         features = encoding.features(points)
         lives = surrogate.failing(features) == _NEVER
         points, values = points[lives], surrogate.values(features[lives])[:, -1]

@@ -17,9 +17,9 @@ from sweeps.search.model.gaussian_process import GaussianProcess, Hyperparameter
 Array = NDArray[np.float64]
 
 # Lengths of a quarter to four units of a cube whose sides are 1, longer where there are many of them.
-_LOWEST = Prior(lengths=(0.0, 1.0), signal=(0.0, 1.0), offset=1.0)
+_LOWEST = Prior(lengths=(0.0, 1.0), signal=(0.0, 1.0), offset=1.0, trend=0.4)
 # From rung to rung: mostly a line; what is left is smaller than what the lowest rung varies by, and as smooth.
-_ABOVE = Prior(lengths=(0.3, 0.6), signal=(float(np.log(0.1)), 1.5), offset=3.0, slope=1.5)
+_ABOVE = Prior(lengths=(0.3, 0.6), signal=(float(np.log(0.1)), 1.5), offset=3.0, slope=1.5, trend=0.4)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""One Gaussian process, in numpy: Matern 5/2 over features, and a straight line in what the rung below measured.
+"""One Gaussian process, in numpy: Matern 5/2 over features, and straight lines in them and in the rung below.
 
-    y(x, z) = z + b + r z + f(x) + noise,    b ~ N(0, sb^2), r ~ N(0, sr^2), f ~ GP(0, a^2 k(x, x'))
+    y(x, z) = z + b + r z + t x + f(x) + noise,    b ~ N(0, sb^2), r ~ N(0, sr^2), t ~ N(0, st^2), f ~ GP(0, a^2 k)
 
-z is what the same trial measured at the rung below, and 0 at the lowest rung. Lengths, a^2 and the noise are those most
-likely under the data and the priors below (MAP); b and r are integrated out.
+z is what the same trial measured at the rung below, and 0 at the lowest rung. t x makes a trend go on beyond the data,
+where a Matern process alone falls back to the mean: more rays are better also above the most that were tried. Lengths,
+a^2 and the noise are those most likely under the data and the priors (MAP); b, r and t are integrated out.
 Source: Rasmussen and Williams 2006, algorithm 2.1, sections 2.7 and 5.4.1; the line in z: Kennedy and O'Hagan 2000.
 """
 
@@ -30,6 +31,7 @@ class Prior:
     noise: tuple[float, float] = (float(np.log(1e-3)), 2.0)
     offset: float = 1.0  # sb
     slope: float = 0.0  # sr
+    trend: float = 0.0  # st
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class GaussianProcess:
         cross = self._kernel(features, below, self._features, self._below)
         prior = self._prior
         variance = self.hyperparameters.signal + prior.offset**2 + (prior.slope * below) ** 2
+        variance = variance + prior.trend**2 * ((features - 0.5) ** 2).sum(axis=1)
         mean = below + cross @ self._weights
         if len(self._weights):
             half = lapack.dtrtrs(self._factor, cross.T, lower=1)[0]
@@ -79,9 +82,9 @@ class GaussianProcess:
         return mean, np.maximum(variance, 1e-12) + self.hyperparameters.noise
 
     def _kernel(self, left: Array, left_below: Array, right: Array, right_below: Array) -> Array:
-        lengths, prior = self.hyperparameters.lengths, self._prior
-        line = prior.offset**2 + prior.slope**2 * np.outer(left_below, right_below)
-        return self.hyperparameters.signal * matern(distances(left / lengths, right / lengths)) + line
+        lengths = self.hyperparameters.lengths
+        bent = self.hyperparameters.signal * matern(distances(left / lengths, right / lengths))
+        return bent + lines(self._prior, left, left_below, right, right_below)
 
 
 def fit(
@@ -106,7 +109,7 @@ def fit(
         return _hyperparameters(means)
     widths = np.array([prior.lengths[1]] * width + [prior.signal[1], prior.noise[1]])
     squares = ((features[:, None, :] - features[None, :, :]) ** 2).reshape(-1, width)
-    line = prior.offset**2 + prior.slope**2 * np.outer(below, below)
+    line = lines(prior, features, below, features, below)
     targets, shape = values - below, (len(values), len(values))
 
     def loss(theta: Array) -> tuple[float, Array]:
@@ -140,6 +143,12 @@ def fit(
 
 def _hyperparameters(theta: Array) -> Hyperparameters:
     return Hyperparameters(np.exp(theta[:-2]), float(np.exp(theta[-2])), float(np.exp(theta[-1])))
+
+
+def lines(prior: Prior, left: Array, left_below: Array, right: Array, right_below: Array) -> Array:
+    """Covariance of the straight lines. [left, right]"""
+    trend = prior.trend**2 * (left - 0.5) @ (right - 0.5).T
+    return np.asarray(prior.offset**2 + prior.slope**2 * np.outer(left_below, right_below) + trend)
 
 
 def distances(left: Array, right: Array) -> Array:
