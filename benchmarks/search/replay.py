@@ -167,19 +167,22 @@ def _errors(recording: Recording, folds: int = 10) -> dict[str, Any]:
     return {"runs": len(features), "diverged": int((~alive).sum()), "told_apart": round(float(right), 3), **rows}
 
 
-def _best(recording: Recording, reference: Sequence[float]) -> float:
-    """The largest hypervolume of the surrogate: of a large even sample, and of what is near its front."""
+def _best(recording: Recording, reference: Sequence[float], starts: int = 12) -> float:
+    """The largest hypervolume of the surrogate: of large even samples, and of what is near their common front."""
     surrogate = Surrogate(recording.features, recording.values, recording.failing)
     random, encoding = np.random.default_rng(0), recording.encoding
-    points, front, values = encoding.snap(random.random((50_000, len(SPACE)))), np.zeros((0, len(SPACE))), None
-    for scale in (0.0, *(0.2, 0.1, 0.05, 0.02, 0.1, 0.05, 0.02, 0.01) * 3):
+    front, values = np.zeros((0, len(SPACE))), np.zeros((0, len(OBJECTIVES)))
+    for scale in (0.0, 0.2, 0.1, 0.05, 0.02) * starts + (0.2, 0.1, 0.05, 0.02, 0.01):
         if scale:
-            points = np.concatenate([front, encoding.moved(np.repeat(front, 2 + 6_000 // len(front), axis=0), scale, random)])
-        features = encoding.features(points)
+            new = encoding.moved(np.repeat(front, 2 + 6_000 // len(front), axis=0), scale, random)
+        else:
+            new = encoding.snap(random.random((40_000, len(SPACE))))
+        features = encoding.features(new)
         lives = surrogate.failing(features) == _NEVER
-        points, values = points[lives], surrogate.values(features[lives])[:, -1]
+        front = np.concatenate([front, new[lives]])
+        values = np.concatenate([values, surrogate.values(features[lives])[:, -1]])
         keep = non_dominated(values, ["maximize"] * len(OBJECTIVES))
-        front, values = points[keep], values[keep]
+        front, values = front[keep], values[keep]
     return hypervolume(values, ["maximize"] * len(OBJECTIVES), list(reference))
 
 

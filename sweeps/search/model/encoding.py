@@ -160,8 +160,10 @@ def spread(count: int, dimensions: int, seed: int) -> Array:
     return np.asarray(qmc.Sobol(dimensions, seed=seed).random_base2(power)[:count], dtype=np.float64)
 
 
-def distinct(points: Array, known: Sequence[Array]) -> Array:
-    """Points without repeats and without those known."""
-    rows = np.unique(points.round(9), axis=0, return_index=True)[1]
-    seen = {tuple(one.round(9)) for one in known}
-    return points[[row for row in np.sort(rows) if tuple(points[row].round(9)) not in seen]]
+def distinct(
+    points: Array,  # [points, dimensions]
+    known: Array,  # [known, dimensions]
+) -> Array:
+    """Points without repeats and without those known, in their order."""
+    first = np.unique(np.concatenate([known, points]).round(9), axis=0, return_index=True)[1]
+    return points[np.sort(first[first >= len(known)]) - len(known)]

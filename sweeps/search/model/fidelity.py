@@ -51,10 +51,17 @@ class Chain:
         values: [trials, rungs], NaN where not measured.
         used: [trials, rungs] whether a measurement is among the data; None: all.
         like: a chain whose scale and hyperparameters are kept, or None: they are fitted.
+        before: the chain of the last decision: a rung without new measurements keeps its hyperparameters.
     """
 
     def __init__(
-        self, features: Array, values: Array, used: NDArray[np.bool_] | None = None, like: Chain | None = None
+        self,
+        features: Array,
+        values: Array,
+        used: NDArray[np.bool_] | None = None,
+        *,
+        like: Chain | None = None,
+        before: Chain | None = None,
     ) -> None:
         known = np.isfinite(values) if used is None else np.isfinite(values) & used
         measured = known.any(axis=0)
@@ -76,8 +83,11 @@ class Chain:
             rows = known[:, rung] & np.isfinite(below)
             data = features[rows], below[rows], scaled[rows, rung]
             prior = _LOWEST if first else _ABOVE
+            old = before if before and before.lowest == self.lowest else None
             if like:
                 chosen = like.hyperparameters[rung - self.lowest]
+            elif old and old._processes[rung - self.lowest].size == int(rows.sum()):
+                chosen = old.hyperparameters[rung - self.lowest]
             else:
                 chosen = fit(*data, prior, like=None if first else self.hyperparameters[0].lengths)
             self.hyperparameters.append(chosen)

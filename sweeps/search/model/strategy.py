@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.search.history import Goal, Resume, Start, TrialHistory
-from sweeps.search.model.encoding import Array, Encoding, distinct, spread
+from sweeps.search.model.encoding import Encoding, distinct, spread
 from sweeps.search.model.feasibility import Survival, kept
 from sweeps.search.model.fidelity import Chain, Outlook
 from sweeps.search.model.improvement import uncovered
 from sweeps.search.model.observations import LIMIT, Observations, Table, bounded, metrics_of, softened
 from sweeps.search.model.value import Boxes, index, plain
+
+Array = NDArray[np.float64]
 
 _CANDIDATES = 768
 _KEPT = 24
@@ -44,6 +46,7 @@ class ModelStrategy:
         # About half a full training's worth where first rungs are cheap.
         cheap = min(6 * dimensions, goal.rungs[-1] // (2 * goal.rungs[0]))
         self._first = first if first is not None else max(1, min(max(dimensions + 2, cheap), goal.trials // 3))
+        self._model: _Model | None = None
         self._spread = spread(self._first, dimensions, goal.seed)
 
     def next(self, history: Sequence[TrialHistory]) -> Start | Resume | None:
@@ -56,7 +59,7 @@ class ModelStrategy:
             # Nothing is known yet: those that run will tell, or all have failed so far.
             busy = any(trial.state in ("queued", "running") for trial in history)
             return None if busy or not may_start else self._by_chance(history)
-        model = _Model(self.goal, self._encoding, seen)
+        model = self._model = _Model(self.goal, self._encoding, seen, self._model)
         paused = model.paused()
         best = max(paused, key=lambda option: option.value, default=None)
         if may_start:
@@ -76,7 +79,7 @@ class ModelStrategy:
         """The best configuration found by looking everywhere, then around the best of those, closer and closer."""
         done = sum(len(trial.rungs) for trial in history)
         random = np.random.default_rng([self.goal.seed, len(history), done])
-        encoding, known = self._encoding, list(model.seen.points)
+        encoding, known = self._encoding, model.seen.points
         everywhere = encoding.snap(random.random((_CANDIDATES, len(encoding.names))))
         near = model.seen.points[model.best_seen(_KEPT)]
         around = [encoding.moved(np.repeat(near, 4, axis=0), scale, random) for scale in _SCALES]
@@ -87,7 +90,7 @@ class ModelStrategy:
         values = model.index(points)
         for scale in _SCALES:
             best = points[np.argsort(-values, kind="stable")[:_KEPT]]
-            moved = distinct(encoding.moved(np.repeat(best, 3, axis=0), scale, random), [*known, *points])
+            moved = distinct(encoding.moved(np.repeat(best, 3, axis=0), scale, random), np.concatenate([known, points]))
             if len(moved):
                 points = np.concatenate([points, moved])
                 values = np.concatenate([values, model.index(moved)])
@@ -108,14 +111,18 @@ class _Option:
 class _Model:
     """What is believed about every configuration, given what was seen."""
 
-    def __init__(self, goal: Goal, encoding: Encoding, seen: Observations) -> None:
+    def __init__(self, goal: Goal, encoding: Encoding, seen: Observations, before: _Model | None) -> None:
         self.goal, self.encoding, self.seen = goal, encoding, seen
         self._objectives = len(goal.objectives)
         self._last = len(goal.rungs) - 1
         scores = seen.scores.copy()
         scores[..., : self._objectives] = softened(scores[..., : self._objectives])
         used = bounded(scores[..., : self._objectives])
-        fitted = [Chain(seen.features, scores[..., metric], used) for metric in range(scores.shape[2])]
+        fitted = [
+            Chain(seen.features, scores[..., metric], used, before=before.fitted[metric] if before else None)
+            for metric in range(scores.shape[2])
+        ]
+        self.fitted = fitted
         self._survival = Survival(seen, LIMIT)
         self._costs = _Costs(goal.rungs, seen)
         believed, new = self._believed(fitted, scores)

@@ -7,6 +7,7 @@ it goes on or is given up. The index is the highest ratio of expected gain to ex
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,6 +56,7 @@ def index(
     return np.where(rest_cost > 0, np.maximum(decided_later, straight), straight)
 
 
+@functools.cache
 def _normal_draws(objectives: int) -> Array:
     """The same evenly spread normal draws for every option, so that options differ by what they are. [draws, m]"""
     return np.asarray(ndtri(qmc.Sobol(objectives, seed=7).random(_DRAWS)), dtype=np.float64)
