@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from f3rm_core import F3RMError, UsageError
 from sweeps.errors import LeaseLost, StoreUnavailable
 from sweeps.search.history import Goal
-from sweeps.search.ray_environment import end_leftovers, set_environment
+from sweeps.search.ray_environment import end_leftovers, is_gone, local_ray, set_environment
 from sweeps.search.stopping import Spent
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
@@ -30,7 +31,10 @@ from sweeps.store.processes import kill_if_alive, this_process
 from sweeps.store.records import Process, TrialRecord
 
 if TYPE_CHECKING:  # Optuna takes a second to import
+    import psutil
+
     from sweeps.search.checkpoints import KeptCheckpoints
+    from sweeps.search.cluster import Slots
     from sweeps.search.conductor import Conductor
     from sweeps.search.study import Study
 
@@ -85,6 +89,7 @@ class _Drive:
         self.cancelled = False
         self.interrupted = False
         self.conductor: Conductor | None = None
+        self._ray: list[psutil.Process] = []
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
         self._plot_at = time.monotonic() + PLOT_EVERY
@@ -127,6 +132,17 @@ class _Drive:
                 log.warning("%s", error)
                 if time.monotonic() - last > 10 * self.settings.lease_seconds:
                     os._exit(INTERRUPTED)
+            self._look_after_ray()
+
+    def _look_after_ray(self) -> None:
+        """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
+        gone = [process for process in self._ray if is_gone(process)]
+        if gone:
+            message = "Ray was killed"
+            log.error("%s; `f3rm-sweeps resume %s` goes on", message, self.held.sweep_id)
+            with suppress(F3RMError):
+                self.held.interrupt(message)
+            os._exit(INTERRUPTED)
 
     def _listen_to_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -179,28 +195,35 @@ class _Drive:
         if self._stopping() or not conductor.is_work_left():
             return
         with ray_cluster(self.settings, spec.resources, trials=spec.budget.trials, sweep_folder=self.folder) as slots:
-            from sweeps.search.preparing import Preparation
-
-            self._listen_to_signals()  # Ray has put its own in their place, which abort the process
-            preparation = Preparation(self._first_job(plan), self.trainer, cpus=slots.cpus, gpus=slots.gpus)
-            from sweeps.search.tuning import tune  # imports Ray Tune: a second, while the worker prepares
-
-            preparation.wait(self._stopping)
-            if self._stopping():
-                return
-            self.gpus_per_trial = slots.gpus
-            conductor.device = "cuda" if slots.gpus else "cpu"
-            log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
-            tune(
-                conductor,
-                slots,
-                name=f"{self.held.sweep_id}_{self.held.holder[:8]}",
-                sweep_folder=self.folder,
-                trainer=self.trainer,
-                is_stopping=self._stopping,
-                on_cancelled=self._on_cancelled,
-            )
+            self._ray = [] if self.settings.ray_address else local_ray()
+            try:
+                self._run_trials(conductor, slots, plan)
+            finally:
+                self._ray = []  # before Ray ends them
         self._plot(study, plan)
+
+    def _run_trials(self, conductor: Conductor, slots: Slots, plan: Plan) -> None:
+        from sweeps.search.preparing import Preparation
+
+        self._listen_to_signals()  # Ray has put its own in their place, which abort the process
+        preparation = Preparation(self._first_job(plan), self.trainer, cpus=slots.cpus, gpus=slots.gpus)
+        from sweeps.search.tuning import tune  # imports Ray Tune: a second, while the worker prepares
+
+        preparation.wait(self._stopping)
+        if self._stopping():
+            return
+        self.gpus_per_trial = slots.gpus
+        conductor.device = "cuda" if slots.gpus else "cpu"
+        log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
+        tune(
+            conductor,
+            slots,
+            name=f"{self.held.sweep_id}_{self.held.holder[:8]}",
+            sweep_folder=self.folder,
+            trainer=self.trainer,
+            is_stopping=self._stopping,
+            on_cancelled=self._on_cancelled,
+        )
 
     def _conductor(self, study: Study, plan: Plan) -> Conductor:
         from sweeps.search.checkpoints import KeptCheckpoints

@@ -1,4 +1,5 @@
-"""What Ray reads from the environment. Set before Ray is imported: it reads much of it at import."""
+"""What Ray reads from the environment, set before Ray is imported: it reads much of it at import. And the processes
+that a driver and its Ray start."""
 
 from __future__ import annotations
 
@@ -36,6 +37,20 @@ def set_environment(settings: Settings, sweep_id: str) -> None:
         # A local Ray listens on the network: only this driver's own processes may speak to it.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def local_ray() -> list[psutil.Process]:
+    """The processes without which a local Ray stands still: it waits for a raylet that is gone as long as one lets
+    it, and a minute for its server."""
+    return [child for child in psutil.Process().children(recursive=True) if child.name() in ("raylet", "gcs_server")]
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, also where nobody has taken notice."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def end_leftovers(sweep_id: str) -> int:

@@ -76,7 +76,7 @@ class Chaos:
         assert len(self.drivers) <= 3 * KILLS, f"it does not get on; killed: {self.killed}"
         if self.drivers:
             self.repository.request_resume(self.sweep.id)
-        paths = os.pathsep.join([str(FAKES), str(FAKES.parents[2])])
+        paths = os.pathsep.join([str(FAKES), str(FAKES.parents[2]), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, **self.settings.to_environment(), "PYTHONPATH": paths}
         with (self.settings.data_dir / "driver.err").open("ab") as errors:
             command = [sys.executable, "-m", "drive_fake", self.sweep.id, "Legs"]
