@@ -164,7 +164,7 @@ class Simulation:
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal),
+            strategy_of(self.plan, goal, self.sampler),
             sampler=sampler_of(self.plan, goal),
             earlier=Earlier(),
             rules=stop_rules_of(self.plan),

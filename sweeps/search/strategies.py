@@ -6,6 +6,7 @@ import logging
 
 from sweeps.search.history import Goal, Strategy
 from sweeps.search.listed import Listed
+from sweeps.search.model.strategy import ModelStrategy
 from sweeps.search.repeats import Repeated
 from sweeps.search.rungs import Halving
 from sweeps.search.sampler import choose_sampler
@@ -26,11 +27,17 @@ def sampler_of(plan: Plan, goal: Goal) -> Sampler:
     return sampler
 
 
-def strategy_of(plan: Plan, goal: Goal) -> Strategy:
-    """What starts trials, lets them go on, and repeats the best."""
+def strategy_of(plan: Plan, goal: Goal, sampler: Sampler) -> Strategy:
+    """What starts trials, lets them go on, and repeats the best.
+
+    Args:
+        plan: the sweep's.
+        goal: of the sweep.
+        sampler: from `sampler_of`; `model` decides itself what is started and what goes on.
+    """
     if plan.ablation is not None:
         return Listed(plan.ablation)
-    strategy: Strategy = Halving(goal)
+    strategy: Strategy = ModelStrategy(goal) if sampler == "model" else Halving(goal)
     repeats = plan.spec.search.repeats
     return Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else strategy
 
