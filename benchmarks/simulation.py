@@ -160,18 +160,19 @@ class Simulation:
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
         goal = Goal.of(self.plan)
+        sampler = sampler_of(self.plan, goal)
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal, self.sampler),
-            sampler=sampler_of(self.plan, goal),
+            strategy_of(self.plan, goal, sampler),
+            sampler=sampler,
             earlier=Earlier(),
             rules=stop_rules_of(self.plan),
             spent=Spent,
             is_stopping=lambda: False,
             sweep_folder=folder,
-            on_end=KeptCheckpoints(self.held, self.plan.objectives, lambda number: folder / str(number)).note_end,
+            on_end=KeptCheckpoints(self.held, goal, lambda number: folder / str(number)).note_end,
         )
 
     def run(self, until: int | None = None, on_decision: Callable[[Decision], None] = lambda _: None) -> None:
