@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory --out memory.jsonl --plot docs/memory.png
 
-Each configuration trains a few steps on the embedded scene, is scored, and ends, in a process of its own that has
-imported everything and trained nothing. The figures of docs/memory.md are of the default seed; the model was worked out
+Each configuration trains a few steps on the embedded scene, is scored, and ends, three times, each in a process of its
+own that has imported everything and trained nothing: where the C library puts a tensor differs between processes. The figures of docs/memory.md are of the default seed; the model was worked out
 on other seeds. Each training is appended to --out when it ends, and what is there is not trained again.
 """
 
@@ -51,17 +51,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3, help="of each; the table has their median")
     parser.add_argument("--out", type=Path, required=True, help="a JSON line for each training; what is there is kept")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     scene = load_scene(_SCENE)
     random = Random(arguments.seed)
     drawn = [draw(random) for _ in range(arguments.count)]
-    runs = Runs(arguments.out, "seed", "number")
+    runs = Runs(arguments.out, "seed", "number", "repeat")
+    repeats = range(arguments.repeats)
     for number, changes in enumerate(tqdm(drawn, disable=None)):
-        runs.add((arguments.seed, number), partial(measure, changes))
-    measured = [float(runs[arguments.seed, number]["peak_memory_gb"]) for number in range(arguments.count)]
+        for repeat in repeats:
+            runs.add((arguments.seed, number, repeat), partial(measure, changes))
+    peaks = [
+        [runs[arguments.seed, number, repeat]["peak_memory_gb"] for repeat in repeats] for number in range(len(drawn))
+    ]
+    measured = [statistics.median(one) for one in peaks]
     print(table(drawn, measured, scene))
+    farthest = max(abs(peak / middle - 1) for one, middle in zip(peaks, measured, strict=True) for peak in one)
+    print(f"a single run is up to {100 * farthest:.0f}% away from its median")
     if arguments.plot:
         _plot(drawn, measured, scene, arguments.plot)
 
