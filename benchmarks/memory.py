@@ -3,8 +3,9 @@
     python -m benchmarks.memory --out memory.jsonl --plot docs/memory.png
 
 Each configuration trains a few steps on the embedded scene, is scored, and ends, three times, each in a process of its
-own that has imported everything and trained nothing: where the C library puts a tensor differs between processes. The figures of docs/memory.md are of the default seed; the model was worked out
-on other seeds. Each training is appended to --out when it ends, and what is there is not trained again.
+own that has imported everything and trained nothing: where the C library puts a tensor differs between processes. The
+figures of docs/memory.md are of the default seed; the model was worked out on other seeds. Each training is appended to
+--out when it ends, and what is there is not trained again.
 """
 
 from __future__ import annotations
