@@ -5,8 +5,8 @@
 The surrogate is the mean of extremely randomized trees and of a Gaussian process (Matern 3/2) for each rung and
 objective, fitted to the runs that did not diverge; the share of the cosine that features leave open, 1 - feature_gain,
 is fitted by its logarithm. Trees tell at which rung a configuration diverges. The mean of the two was chosen by its
-cross-validated error, before any search was run on it. Prints how far they are off for configurations that they were not fitted to (ten-fold), and
-writes that, the reference point and the largest hypervolume beside the recording.
+cross-validated error. Prints how far it is off for configurations that it was not fitted to (ten-fold), and writes
+that, the reference point and the largest hypervolume beside the recording.
 
 A run has diverged when it ends no better in colours than after its first rung, or with features worse than a constant:
 this trainer's models then render one colour and stay finite. It fails at the first rung from which on that is so.
@@ -158,7 +158,10 @@ def _errors(recording: Recording, folds: int = 10) -> dict[str, Any]:
         failing[~fitted] = surrogate.failing(features[~fitted])
     squares = ((values - recording.values)[alive] ** 2).mean(axis=0)
     rows = {
-        f"{name} at {step}": {"rmse": round(float(squares[rung, column] ** 0.5), 4), "explained": round(float(share), 3)}
+        f"{name} at {step}": {
+            "rmse": round(float(squares[rung, column] ** 0.5), 4),
+            "explained": round(float(share), 3),
+        }
         for rung, step in enumerate(STEPS)
         for column, name in enumerate(OBJECTIVES)
         for share in [1 - squares[rung, column] / recording.values[alive, rung, column].var()]

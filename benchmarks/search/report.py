@@ -3,7 +3,7 @@
     python -m benchmarks.search.report benchmarks/search/results/runs.jsonl.gz --plots docs
 
 Prints, for each problem and number of workers, medians over seeds: hypervolume at several costs, and the cost at which a
-share of the best was reached. Ratios to the best peer are medians over paired seeds with a bootstrapped 95% interval.
+share of the best was reached. Ratios to peers are medians over paired seeds with a bootstrapped 95% interval.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read(files: Iterable[Path]) -> dict[tuple[str, int], dict[str, dict[int, dic
 
 
 def share_at(run: Mapping[str, Any], cost: float) -> float:
-    """Hypervolume reached by a cost; NaN where the run ended before, unless it ended because it had what it was after."""
+    """Hypervolume reached by a cost; NaN where the run ended before, unless it had what it was after by then."""
     best = max((share for spent, share in run["curve"] if spent <= cost), default=0.0)
     return best if cost <= run["budget"] or best >= run["until"] else math.nan
 

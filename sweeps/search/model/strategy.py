@@ -129,7 +129,8 @@ class _Model:
         self._chains = fitted
         if new.any():
             self._chains = [
-                Chain(seen.features, believed[..., metric], used | new, like=chain) for metric, chain in enumerate(fitted)
+                Chain(seen.features, believed[..., metric], used | new, like=chain)
+                for metric, chain in enumerate(fitted)
             ]
         self._scores = believed
         front = self._front()
@@ -239,7 +240,7 @@ class _Model:
         return believed, new
 
     def _front(self) -> Array:
-        """Results at the last rung that keep every constraint, thinned where they are too many. [results, objectives]"""
+        """Results at the last rung that keep every constraint, thinned where they are many. [results, objectives]"""
         results = self._scores[:, self._last]
         keeps = np.isfinite(results).all(axis=1)
         for column, limit in enumerate(self._limits(), start=self._objectives):
@@ -262,7 +263,9 @@ class _Costs:
         self._mean = float(rates.mean())
         self._center = seen.features[rows].mean(axis=0)
         inputs = seen.features[rows] - self._center
-        self._weights = np.linalg.solve(inputs.T @ inputs + 0.1 * np.eye(inputs.shape[1]), inputs.T @ (rates - self._mean))
+        self._weights = np.linalg.solve(
+            inputs.T @ inputs + 0.1 * np.eye(inputs.shape[1]), inputs.T @ (rates - self._mean)
+        )
 
     def whole(self, features: Array) -> Array:
         """[options]"""
