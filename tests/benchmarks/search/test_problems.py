@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +14,23 @@ from sweeps.analysis.pareto import hypervolume
 from sweeps.search.history import Resume, Start, TrialHistory
 
 
-BOTORCH
+@pytest.mark.parametrize(
+    ("function", "at", "values"),
+    [
+        (branin_currin, (0.3, 0.7, 1.0), (-0.4958959249117918, 0.042477019835510416)),
+        (branin_currin, (0.3, 0.7, 0.0), (-0.493601267210271, 0.0860881476491618)),
+        (branin_currin, (0.9, 0.1, 0.5), (0.7497183436563268, 0.24782158657091907)),
+        (park, (0.3, 0.7, 0.2, 0.9, 1.0), (0.14354926929164824, -0.22948729786027788)),
+        (park, (0.3, 0.7, 0.2, 0.9, 0.0), (0.04513775168011047, -0.26889308919395744)),
+        (park, (0.6, 0.5, 0.5, 0.8, 0.5), (0.32118005642114267, -0.25786887852291174)),
+    ],
+)
+def test_values_are_botorchs(
+    function: Callable[..., tuple[float, float]], at: tuple[float, ...], values: tuple[float, float]
+) -> None:
+    assert function(*at) == pytest.approx(values, abs=1e-12)
+
+
 def test_a_half_fidelity_costs_a_tenth_and_resuming_pays_the_difference() -> None:
     problem = PROBLEMS["park"]()
     costs = [problem.cost({}, step) for step in problem.rungs]
@@ -80,11 +97,13 @@ def test_only_a_paused_trial_is_resumed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "function", "dimensions"), [("branin-currin", branin_currin, 2), ("park", park, 4)])
-def test_no_front_found_by_search_covers_more_than_the_best(name: str, function: object, dimensions: int) -> None:
+def test_no_front_found_by_search_covers_more_than_the_best(
+    name: str, function: Callable[..., tuple[float, float]], dimensions: int
+) -> None:
     random, front = np.random.default_rng(0), np.zeros((0, dimensions))
     points = random.random((4000, dimensions))
     for scale in (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001):
-        values = np.array([function(*point, 1.0) for point in points])  # type: ignore[operator]
+        values = np.array([function(*point, 1.0) for point in points])
         order = np.argsort(-values[:, 0])
         best = np.maximum.accumulate(np.append(-np.inf, values[order, 1]))[:-1]
         keep = order[values[order, 1] > best]

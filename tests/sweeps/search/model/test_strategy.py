@@ -91,9 +91,9 @@ def test_the_same_seed_and_history_give_the_same_choices() -> None:
 
 
 def test_where_trainings_diverge_is_hardly_proposed_after_twenty_trials() -> None:
-    history = play(ModelStrategy(GOAL), 12, failing=True)
+    history = play(ModelStrategy(GOAL, first=20), 20, failing=True)
     later = history[20:]
-    assert len(later) >= 10
+    assert len(later) >= 8
     # Random sampling proposes it in 4 of 10 trials.
     assert sum(fails(trial.parameters) for trial in later) <= 0.2 * len(later)
 
@@ -167,7 +167,8 @@ def test_results_that_break_a_constraint_are_no_front() -> None:
     points = np.array([[0.1, 0.5, 0.25], [0.7, 0.5, 0.25]])
     features = strategy._encoding.features(points)
     chance = strategy._model._chance(features, strategy._model._outlooks(features, -1))
-    assert chance[0] > 0.8 > 0.2 > chance[1]
+    assert chance[0] > 0.8
+    assert chance[1] < 0.2
 
 
 def test_survival_is_certain_until_something_fails_and_then_learned() -> None:
@@ -186,7 +187,8 @@ def test_survival_is_certain_until_something_fails_and_then_learned() -> None:
     at = encoding.features(np.array([[0.5, 0.2, 0.25], [0.5, 0.95, 0.25]]))
     assert Survival(table.read(trials[:10]), 100).probability(at).tolist() == [1.0, 1.0]
     safe, doomed = Survival(table.read(trials), 100).probability(at)
-    assert safe > 0.9 > 0.1 > doomed
+    assert safe > 0.9
+    assert doomed < 0.1
 
 
 def test_a_lost_worker_is_not_held_against_a_configuration() -> None:
