@@ -40,7 +40,7 @@ class Moasha:
 
     def __init__(self, goal: Goal, *, corrected: bool) -> None:
         self._goal, self._random = goal, Random(goal.seed)
-        np.random.seed(goal.seed)  # noqa: NPY002 - Syne Tune draws from the global generator
+        np.random.seed(goal.seed)
         priority: MOPriority = _Ranks() if corrected else NonDominatedPriority()
         self._times = [goal.eta**rung for rung in range(len(goal.rungs))]
         self._signs = {o.name: -1.0 if o.direction == "maximize" else 1.0 for o in goal.objectives}

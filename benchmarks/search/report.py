@@ -2,8 +2,8 @@
 
     python -m benchmarks.search.report benchmarks/search/results/runs.jsonl.gz --plots docs
 
-Prints, for each problem and number of workers, medians over seeds: hypervolume at several costs, and the cost at which a
-share of the best was reached. Ratios to peers are medians over paired seeds with a bootstrapped 95% interval.
+Prints, for each problem and number of workers, medians over seeds: hypervolume at several costs, and the cost at
+which a share of the best was reached. Ratios to peers are medians over paired seeds with a bootstrapped 95% interval.
 """
 
 from __future__ import annotations

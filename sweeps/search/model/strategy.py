@@ -118,19 +118,18 @@ class _Model:
         scores = seen.scores.copy()
         scores[..., : self._objectives] = softened(scores[..., : self._objectives])
         used = bounded(scores[..., : self._objectives])
-        fitted = [
+        self.fitted: list[Chain] = [
             Chain(seen.features, scores[..., metric], used, before=before.fitted[metric] if before else None)
             for metric in range(scores.shape[2])
         ]
-        self.fitted = fitted
         self._survival = Survival(seen, LIMIT)
         self._costs = _Costs(goal.rungs, seen)
-        believed, new = self._believed(fitted, scores)
-        self._chains = fitted
+        believed, new = self._believed(self.fitted, scores)
+        self._chains = self.fitted
         if new.any():
             self._chains = [
                 Chain(seen.features, believed[..., metric], used | new, like=chain)
-                for metric, chain in enumerate(fitted)
+                for metric, chain in enumerate(self.fitted)
             ]
         self._scores = believed
         front = self._front()
@@ -249,7 +248,7 @@ class _Model:
 
     def _reason(self, gain: float, cost: float) -> str:
         share = 100.0 * gain / self.covered if self.covered > 0 else float("inf")
-        return f"{share:.2g}% more hypervolume expected for {cost:.3g} s" if self.covered > 0 else "nothing is done yet"
+        return f"{share:.3g}% more hypervolume expected for {cost:.3g} s" if self.covered > 0 else "no result yet"
 
 
 class _Costs:
