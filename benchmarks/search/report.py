@@ -91,35 +91,45 @@ def comparison(runs: Runs) -> list[str]:
         seeds = sorted(set(runs[OURS]) & set(runs[peer]))
         parts = []
         for share in SHARES:
-            ratios = [_ratio(cost_to(runs[OURS][s], share), cost_to(runs[peer][s], share)) for s in seeds]
-            known = np.array([ratio for ratio in ratios if not math.isnan(ratio)])
+            ratios = np.array([_ratio(runs[OURS][seed], runs[peer][seed], share) for seed in seeds])
+            known = ratios[~np.isnan(ratios)]
             if len(known):
                 low, high = _interval(known)
-                parts.append(f"{share:.0%} at {np.median(known):.2f} times its cost ({low:.2f} to {high:.2f})")
+                at_most = any(math.isinf(cost_to(runs[peer][seed], share)) for seed in seeds)
+                figures = f"{np.median(known):.2f} times its cost ({low:.2f} to {high:.2f})"
+                parts.append(f"{share:.0%} at {'at most ' if at_most else ''}{figures}")
         below = _below(runs, peer, seeds)
         parts.append(f"significantly below it at {below}" if below else "nowhere significantly below it")
         lines.append(f"- against {peer}, {len(seeds)} paired seeds: {'; '.join(parts)}")
     return lines
 
 
-def _ratio(ours: float, peers: float) -> float:
-    """0 where only the peer never came there, infinite where only ours did not, NaN where neither did."""
-    if math.isinf(ours) and math.isinf(peers):
-        return math.nan
-    return math.inf if math.isinf(ours) else ours / peers
+def _ratio(ours: Mapping[str, Any], peers: Mapping[str, Any], share: float) -> float:
+    """Of costs; a peer that never came there has spent its budget at least. Infinite where ours did not, NaN where
+    neither did."""
+    cost, other = cost_to(ours, share), cost_to(peers, share)
+    if math.isinf(cost):
+        return math.nan if math.isinf(other) else math.inf
+    return cost / min(other, peers["budget"])
 
 
 def _below(runs: Runs, peer: str, seeds: list[int]) -> str:
     """Costs, in whole units, at which the 95% interval of the mean paired difference lies below 0."""
     found = []
     for cost in range(1, 61):
-        pairs = [(share_at(runs[OURS][seed], cost), share_at(runs[peer][seed], cost)) for seed in seeds]
-        differences = np.array([ours - other for ours, other in pairs if not math.isnan(ours + other)])
+        differences = np.array([_difference(runs[OURS][seed], runs[peer][seed], cost) for seed in seeds])
+        differences = differences[~np.isnan(differences)]
         if len(differences) > 2 and differences.std() > 0:
             error = differences.std(ddof=1) / math.sqrt(len(differences))
             if differences.mean() + 2.093 * error < 0:  # Student's t of 20 seeds
                 found.append(cost)
     return ", ".join(map(str, found))
+
+
+def _difference(ours: Mapping[str, Any], peers: Mapping[str, Any], cost: float) -> float:
+    """Of hypervolumes at a cost; beyond the share at which one of the two was ended they count as equal."""
+    end = min(ours["until"], peers["until"])
+    return min(share_at(ours, cost), end) - min(share_at(peers, cost), end)
 
 
 def _interval(values: Array, draws: int = 4000) -> tuple[float, float]:
