@@ -97,7 +97,7 @@ def comparison(runs: Runs) -> list[str]:
                 low, high = _interval(known)
                 at_most = any(math.isinf(cost_to(runs[peer][seed], share)) for seed in seeds)
                 figures = f"{np.median(known):.2f} times its cost ({low:.2f} to {high:.2f})"
-                parts.append(f"{share:.0%} at {'at most ' if at_most else ''}{figures}")
+                parts.append(f"{share:.0%} {'at no more than' if at_most else 'at'} {figures}")
         below = _below(runs, peer, seeds)
         parts.append(f"significantly below it at {below}" if below else "nowhere significantly below it")
         lines.append(f"- against {peer}, {len(seeds)} paired seeds: {'; '.join(parts)}")
@@ -161,8 +161,9 @@ def _plot(problem: str, by_workers: Mapping[int, Runs], folder: Path) -> None:
             shares = np.array([[share_at(run, cost) for cost in costs] for run in runs[method].values()])
             enough = np.isfinite(shares).sum(axis=0) > len(shares) / 2
             middle, low, high = np.nanquantile(shares[:, enough], [0.5, 0.25, 0.75], axis=0)
-            width, colour = (2.4, COLOURS[method]) if method == OURS else (1.4, COLOURS[method])
-            axis.plot(costs[enough], middle, color=colour, linewidth=width, label=f"{method} ({len(shares)} seeds)")
+            width, colour = 2.4 if method == OURS else 1.4, COLOURS[method]
+            label = f"{method}, {len(shares)} seed{'s' if len(shares) > 1 else ''}"
+            axis.plot(costs[enough], middle, color=colour, linewidth=width, label=label)
             axis.fill_between(costs[enough], low, high, color=colour, alpha=0.12, linewidth=0)
         axis.set(xlabel="compute spent, in full evaluations", xlim=(0, 60), ylim=(0, 1.02))
         axis.set_title(f"{problem}, {workers} worker{'s' if workers > 1 else ''}", fontsize=10)
