@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -90,7 +92,10 @@ class Surrogate:
         self._mean, self._deviation = targets.mean(axis=0), targets.std(axis=0)
         scaled = (targets - self._mean) / self._deviation
         self._trees = ExtraTreesRegressor(100, random_state=0).fit(features[alive], scaled)
-        self._processes = [_process(features.shape[1]).fit(features[alive], column) for column in scaled.T]
+        with warnings.catch_warnings():
+            # A parameter that does not matter has a length at its bound.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._processes = [_process(features.shape[1]).fit(features[alive], column) for column in scaled.T]
 
     def failing(self, features: Array) -> NDArray[np.int64]:
         """[points]"""

@@ -119,9 +119,9 @@ def _below(runs: Runs, peer: str, seeds: list[int]) -> str:
     for cost in range(1, 61):
         differences = np.array([_difference(runs[OURS][seed], runs[peer][seed], cost) for seed in seeds])
         differences = differences[~np.isnan(differences)]
-        if len(differences) > 2 and differences.std() > 0:
+        if len(differences) > 2:
             error = differences.std(ddof=1) / math.sqrt(len(differences))
-            if differences.mean() + 2.093 * error < 0:  # Student's t of 20 seeds
+            if differences.mean() + 2.093 * error < -1e-9:  # Student's t of 20 seeds
                 found.append(cost)
     return ", ".join(map(str, found))
 
