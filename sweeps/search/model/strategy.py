@@ -118,18 +118,18 @@ class _Model:
         scores = seen.scores.copy()
         scores[..., : self._objectives] = softened(scores[..., : self._objectives])
         used = bounded(scores[..., : self._objectives])
-        fitted = [
+        self.fitted: list[Chain] = [
             Chain(seen.features, scores[..., metric], used, before=before.fitted[metric] if before else None)
             for metric in range(scores.shape[2])
         ]
-        self.fitted = fitted
         self._survival = Survival(seen, LIMIT)
         self._costs = _Costs(goal.rungs, seen)
-        believed, new = self._believed(fitted, scores)
-        self._chains = fitted
+        believed, new = self._believed(self.fitted, scores)
+        self._chains = self.fitted
         if new.any():
             self._chains = [
-                Chain(seen.features, believed[..., metric], used | new, like=chain) for metric, chain in enumerate(fitted)
+                Chain(seen.features, believed[..., metric], used | new, like=chain)
+                for metric, chain in enumerate(self.fitted)
             ]
         self._scores = believed
         front = self._front()
@@ -239,7 +239,7 @@ class _Model:
         return believed, new
 
     def _front(self) -> Array:
-        """Results at the last rung that keep every constraint, thinned where they are too many. [results, objectives]"""
+        """Results at the last rung that keep every constraint, thinned where they are many. [results, objectives]"""
         results = self._scores[:, self._last]
         keeps = np.isfinite(results).all(axis=1)
         for column, limit in enumerate(self._limits(), start=self._objectives):
@@ -248,7 +248,7 @@ class _Model:
 
     def _reason(self, gain: float, cost: float) -> str:
         share = 100.0 * gain / self.covered if self.covered > 0 else float("inf")
-        return f"{share:.2g}% more hypervolume expected for {cost:.3g} s" if self.covered > 0 else "nothing is done yet"
+        return f"{share:.3g}% more hypervolume expected for {cost:.3g} s" if self.covered > 0 else "no result yet"
 
 
 class _Costs:
@@ -262,7 +262,9 @@ class _Costs:
         self._mean = float(rates.mean())
         self._center = seen.features[rows].mean(axis=0)
         inputs = seen.features[rows] - self._center
-        self._weights = np.linalg.solve(inputs.T @ inputs + 0.1 * np.eye(inputs.shape[1]), inputs.T @ (rates - self._mean))
+        self._weights = np.linalg.solve(
+            inputs.T @ inputs + 0.1 * np.eye(inputs.shape[1]), inputs.T @ (rates - self._mean)
+        )
 
     def whole(self, features: Array) -> Array:
         """[options]"""
