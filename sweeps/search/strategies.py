@@ -7,6 +7,7 @@ import logging
 from sweeps.search.history import Goal, Strategy
 from sweeps.search.listed import Listed
 from sweeps.search.model.strategy import ModelStrategy
+from sweeps.search.refusal import refusal_of
 from sweeps.search.repeats import Repeated
 from sweeps.search.rungs import Halving
 from sweeps.search.sampler import choose_sampler
@@ -37,7 +38,10 @@ def strategy_of(plan: Plan, goal: Goal, sampler: Sampler) -> Strategy:
     """
     if plan.ablation is not None:
         return Listed(plan.ablation)
-    strategy: Strategy = ModelStrategy(goal) if sampler == "model" else Halving(goal)
+    strategy: Strategy = Halving(goal)
+    if sampler == "model":
+        # A trial's seed, which its number would change, decides nothing about whether it may start.
+        strategy = ModelStrategy(goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None)
     repeats = plan.spec.search.repeats
     return Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else strategy
 

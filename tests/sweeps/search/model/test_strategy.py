@@ -211,3 +211,20 @@ def test_softening_leaves_alone_what_counts_and_pulls_up_what_is_hopeless() -> N
     soft = softened(scores)[:, 0, 0]
     assert soft[2:].tolist() == [0.2, 0.4, 0.8, 1.0]
     assert -3 < soft[0] < soft[1] < 0
+
+
+def test_what_may_not_start_is_not_proposed() -> None:
+    strategy = ModelStrategy(replace(GOAL, trials=30), allowed=lambda parameters: parameters["kind"] == "good")
+    history: list[TrialHistory] = []
+    for _ in range(25):
+        decision = strategy.next(history)
+        assert decision is not None
+        number = decision.number if isinstance(decision, Resume) else len(history)
+        parameters = history[number].parameters if isinstance(decision, Resume) else decision.parameters
+        assert parameters is not None
+        assert parameters["kind"] == "good"
+        before = history[number].rungs if isinstance(decision, Resume) else ()
+        step = RUNGS[len(before)]
+        rungs = (*before, RungResult(step, measured(parameters, step), float(step)))
+        state = "completed" if step == RUNGS[-1] else "paused"
+        history[number:] = [TrialHistory(number, parameters, state, rungs), *history[number + 1 :]]
