@@ -61,6 +61,7 @@ class Metric:
             return (value - self.reference) / (self.ideal - self.reference)
         return math.log(max(value, self.ideal) / self.reference) / math.log(self.ideal / self.reference)
 
+
 _ALL = (
     Metric(
         "psnr",
