@@ -92,12 +92,14 @@ def comparison(runs: Runs) -> list[str]:
         parts = []
         for share in SHARES:
             ratios = np.array([_ratio(runs[OURS][seed], runs[peer][seed], share) for seed in seeds])
-            known = ratios[~np.isnan(ratios)]
-            if len(known):
-                low, high = _interval(known)
-                at_most = any(math.isinf(cost_to(runs[peer][seed], share)) for seed in seeds)
-                figures = f"{np.median(known):.2f} times its cost ({low:.2f} to {high:.2f})"
-                parts.append(f"{share:.0%} {'at no more than' if at_most else 'at'} {figures}")
+            came = int(np.isfinite(ratios).sum())
+            if came <= len(seeds) / 2:
+                parts.append(f"{share:.0%} reached by ours in {came} of {len(seeds)}")
+                continue
+            low, high = _interval(ratios)
+            at_most = any(math.isinf(cost_to(runs[peer][seed], share)) for seed in seeds)
+            figures = f"{np.median(ratios):.2f} times its cost ({low:.2f} to {high:.2f})"
+            parts.append(f"{share:.0%} {'at no more than' if at_most else 'at'} {figures}")
         below = _below(runs, peer, seeds)
         parts.append(f"significantly below it at {below}" if below else "nowhere significantly below it")
         lines.append(f"- against {peer}, {len(seeds)} paired seeds: {'; '.join(parts)}")
@@ -105,12 +107,8 @@ def comparison(runs: Runs) -> list[str]:
 
 
 def _ratio(ours: Mapping[str, Any], peers: Mapping[str, Any], share: float) -> float:
-    """Of costs; a peer that never came there has spent its budget at least. Infinite where ours did not, NaN where
-    neither did."""
-    cost, other = cost_to(ours, share), cost_to(peers, share)
-    if math.isinf(cost):
-        return math.nan if math.isinf(other) else math.inf
-    return cost / min(other, peers["budget"])
+    """Of costs; a peer that never came there has spent its budget at least. Infinite where ours did not."""
+    return cost_to(ours, share) / min(cost_to(peers, share), peers["budget"])
 
 
 def _below(runs: Runs, peer: str, seeds: list[int]) -> str:
