@@ -25,7 +25,7 @@ from f3rm_core import Report, TrainResult
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
 
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.25
 
 
 class Idle:

@@ -179,10 +179,13 @@ class _Drive:
         if self._stopping() or not conductor.is_work_left():
             return
         with ray_cluster(self.settings, spec.resources, trials=spec.budget.trials, sweep_folder=self.folder) as slots:
-            from sweeps.search.tuning import prepare, tune
+            from sweeps.search.preparing import Preparation
 
             self._listen_to_signals()  # Ray has put its own in their place, which abort the process
-            prepare(self._first_job(plan), self.trainer, slots, self._stopping)
+            preparation = Preparation(self._first_job(plan), self.trainer, cpus=slots.cpus, gpus=slots.gpus)
+            from sweeps.search.tuning import tune  # imports Ray Tune: a second, while the worker prepares
+
+            preparation.wait(self._stopping)
             if self._stopping():
                 return
             self.gpus_per_trial = slots.gpus

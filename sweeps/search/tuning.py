@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import ray
 from ray import tune as ray_tune
 from ray.tune import CheckpointConfig, FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 from ray.tune.schedulers import FIFOScheduler
@@ -17,31 +16,7 @@ from ray.tune.schedulers import FIFOScheduler
 from sweeps.search.cluster import Slots
 from sweeps.search.conductor import Conductor
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
-from sweeps.search.trial import TrialJob, load_trainer
 from sweeps.search.worker import TrialWorker
-
-
-def prepare(job: TrialJob, trainer: str, slots: Slots, is_stopping: Callable[[], bool]) -> None:
-    """Do in a worker what all trials need, before the first of them.
-
-    Raises:
-        UsageError: what the trials need can't be had (weights, a folder that can't be written).
-    """
-    task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, max_retries=0)(_prepare)
-    future = task.remote(job, trainer)
-    while not is_stopping():
-        ready, _ = ray.wait([future], timeout=0.5)
-        if ready:
-            try:
-                ray.get(future)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            return
-    ray.cancel(future, force=True)
-
-
-def _prepare(job: TrialJob, trainer: str) -> None:
-    load_trainer(trainer).prepare(job)
 
 
 def tune(
