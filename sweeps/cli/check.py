@@ -97,9 +97,9 @@ def _print_memory(memory: Memory, kind_checked: Kind) -> None:
     looked_at = {"configuration": "", "space": f"largest of {MEMORY_SAMPLES} drawn, ", "arms": "largest of the arms, "}
     kind = "predicted" if largest.measured else "predicted, not measured"
     out = console()
+    place = f"{looked_at[kind_checked]}{kind}: {largest.device}, {largest.backend}"
     out.print(
-        f"peak memory {largest.total_bytes / 1e9:.2f} GB ({looked_at[kind_checked]}{kind}: {largest.device}, {largest.backend}), "
-        f"in the {largest.phase}",
+        f"peak memory {largest.total_bytes / 1e9:.2f} GB ({place}), in the {largest.phase}",
         markup=False,
         soft_wrap=True,
     )
