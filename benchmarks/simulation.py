@@ -53,6 +53,7 @@ def make_spec(trials: int, *, rungs: tuple[int, ...] = (300, 900, 2700), sampler
             "name": "simulated",
             "scene": "embedded:tabletop",
             "space": dict(SPACE),
+            "allow": ["unstable-rates"],  # trials are to diverge
             "objectives": ["psnr", "feature_gain"],
             "fidelity": {"rungs": list(rungs)},
             "budget": {"trials": trials},
