@@ -1,10 +1,11 @@
 """Predicted against measured peak memory on the CPU, on configurations drawn from a wide space.
 
-    python -m benchmarks.memory --seed 20 --out memory.jsonl --plot docs/memory.png
+    python -m benchmarks.memory --out memory.jsonl --plot docs/memory.png
 
-Each configuration trains a few steps on the embedded scene, is scored, and ends, in a process of its own that has
-imported everything and trained nothing. The figures of docs/memory.md are of the default seed; the model was worked out
-on other seeds. Each training is appended to --out when it ends, and what is there is not trained again.
+Each configuration trains a few steps on the embedded scene, is scored, and ends, three times, each in a process of its
+own that has imported everything and trained nothing: where the C library puts a tensor differs between processes. The
+figures of docs/memory.md are of the default seed; the model was worked out on other seeds. Each training is appended to
+--out when it ends, and what is there is not trained again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.trainings import Runs
 from f3rm_core import Scene, build_config, check_parameters, load_scene, peak_memory, prepare_scene, train
 from sweeps.spec.presets import load_preset, overlay
 
-SEED = 20
+SEED = 40
 TOLERANCE = 0.15
 STEPS = 5
 """The proposals train at each of the first ten steps: no later step takes more."""
@@ -32,24 +33,44 @@ _PRELOADED = ["f3rm_core.training.trainer", "f3rm_core.config"]
 _SCENE = "embedded:tabletop"
 _FIXED = {"clip_model": "tabletop-mini", "clip_pretrained": "embedded", "threads": 1}
 _STAGES = ([64], [64, 32], [128, 64], [256, 96], [96, 64, 48])
-_COLORS = ("#2f6db3", "#e0852b", "#4c9a4c", "#8d62b5", "#c64b4b", "#6f7680", "#c9a227", "#3aa6a0", "#b8bec6")
+_COLORS = {
+    "parameters": "#1f3b63",
+    "gradients": "#2f6db3",
+    "optimizer": "#8fb8de",
+    "proposal samples": "#2e7d4f",
+    "radiance samples": "#6abf7b",
+    "feature samples": "#b7dfae",
+    "evaluation": "#e0852b",
+    "free": "#c9ced6",
+    "process": "#8a6fb0",
+    "other": "#c64b4b",
+}
+"""Of the parts in the plot, from below; what is not named is other."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3, help="of each; the table has their median")
     parser.add_argument("--out", type=Path, required=True, help="a JSON line for each training; what is there is kept")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     scene = load_scene(_SCENE)
     random = Random(arguments.seed)
     drawn = [draw(random) for _ in range(arguments.count)]
-    runs = Runs(arguments.out, "seed", "number")
+    runs = Runs(arguments.out, "seed", "number", "repeat")
+    repeats = range(arguments.repeats)
     for number, changes in enumerate(tqdm(drawn, disable=None)):
-        runs.add((arguments.seed, number), partial(measure, changes))
-    measured = [float(runs[arguments.seed, number]["peak_memory_gb"]) for number in range(arguments.count)]
+        for repeat in repeats:
+            runs.add((arguments.seed, number, repeat), partial(measure, changes))
+    peaks = [
+        [runs[arguments.seed, number, repeat]["peak_memory_gb"] for repeat in repeats] for number in range(len(drawn))
+    ]
+    measured = [statistics.median(one) for one in peaks]
     print(table(drawn, measured, scene))
+    farthest = max(abs(peak / middle - 1) for one, middle in zip(peaks, measured, strict=True) for peak in one)
+    print(f"a single run is up to {100 * farthest:.0f}% away from its median")
     if arguments.plot:
         _plot(drawn, measured, scene, arguments.plot)
 
@@ -143,6 +164,10 @@ def _train(changes: Mapping[str, Any], sender: Any) -> None:
     sender.send(dict(found.metrics))
 
 
+def _plotted(part: str) -> str:
+    return part if part in _COLORS else "other"
+
+
 def _plot(drawn: list[dict[str, Any]], measured: list[float], scene: Scene, file: Path) -> None:
     from matplotlib.figure import Figure
 
@@ -154,7 +179,7 @@ def _plot(drawn: list[dict[str, Any]], measured: list[float], scene: Scene, file
     band = [[end * (1 - TOLERANCE) for end in ends], [end * (1 + TOLERANCE) for end in ends]]
     left.fill_between(ends, *band, color="#b8bec6", alpha=0.4, label=f"within {100 * TOLERANCE:.0f}%", linewidth=0)
     left.plot(ends, ends, color="#8a919b", linewidth=1)
-    for phase, color in (("training step", _COLORS[0]), ("evaluation", _COLORS[1])):
+    for phase, color in (("training step", _COLORS["gradients"]), ("evaluation", _COLORS["evaluation"])):
         points = [
             pair
             for pair, one in zip(zip(measured, predicted, strict=True), predictions, strict=True)
@@ -167,10 +192,12 @@ def _plot(drawn: list[dict[str, Any]], measured: list[float], scene: Scene, file
     left.grid(alpha=0.3, which="both")
     left.legend(frameon=False)
     order = sorted(range(len(measured)), key=measured.__getitem__)[:: max(1, len(measured) // 8)]
-    names = list(dict.fromkeys(name for index in order for name, _ in predictions[index].parts.items()))
     bottoms = [0.0] * len(order)
-    for name, color in zip(names, _COLORS * 2, strict=False):
-        heights = [dict(predictions[index].parts.items()).get(name, 0) / 1e9 for index in order]
+    for name, color in _COLORS.items():
+        heights = [
+            sum(size for part, size in predictions[index].parts.items() if _plotted(part) == name) / 1e9
+            for index in order
+        ]
         right.bar(range(len(order)), heights, bottom=bottoms, color=color, label=name, width=0.7)
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
     right.scatter(

@@ -53,6 +53,7 @@ def make_spec(trials: int, *, rungs: tuple[int, ...] = (300, 900, 2700), sampler
             "name": "simulated",
             "scene": "embedded:tabletop",
             "space": dict(SPACE),
+            "allow": ["unstable-rates"],  # trials are to diverge
             "objectives": ["psnr", "feature_gain"],
             "fidelity": {"rungs": list(rungs)},
             "budget": {"trials": trials},
@@ -160,18 +161,19 @@ class Simulation:
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
         goal = Goal.of(self.plan)
+        sampler = sampler_of(self.plan, goal)
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal),
-            sampler=sampler_of(self.plan, goal),
+            strategy_of(self.plan, goal, sampler),
+            sampler=sampler,
             earlier=Earlier(),
             rules=stop_rules_of(self.plan),
             spent=Spent,
             is_stopping=lambda: False,
             sweep_folder=folder,
-            on_end=KeptCheckpoints(self.held, self.plan.objectives, lambda number: folder / str(number)).note_end,
+            on_end=KeptCheckpoints(self.held, goal, lambda number: folder / str(number)).note_end,
         )
 
     def run(self, until: int | None = None, on_decision: Callable[[Decision], None] = lambda _: None) -> None:

@@ -50,9 +50,7 @@ def _key(run: dict[str, Any]) -> tuple[Any, ...]:
 def _play(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     problem = PROBLEMS[arguments.problem]()
     strategy, rungs = METHODS[arguments.method].for_problem(problem, seed, arguments.workers)
-    played = play(
-        problem, strategy, rungs, workers=arguments.workers, budget=arguments.budget, until=arguments.until
-    )
+    played = play(problem, strategy, rungs, workers=arguments.workers, budget=arguments.budget, until=arguments.until)
     later = played.failed[20:]
     return {
         "budget": arguments.budget,

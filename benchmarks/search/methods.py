@@ -111,10 +111,21 @@ def _model(goal: Goal, _: int) -> Strategy:
     return ModelStrategy(goal)
 
 
+def _moasha(corrected: bool) -> Callable[[Goal, int], Strategy]:
+    def make(goal: Goal, _: int) -> Strategy:
+        from benchmarks.search.moasha import Moasha
+
+        return Moasha(goal, corrected=corrected)
+
+    return make
+
+
 METHODS: Mapping[str, Method] = {
     "model": Method(_model, uses_rungs=True),
     "random": Method(lambda goal, _: ByChance(goal)),
     "tpe": Method(_optuna(_tpe)),
     "nsga2": Method(_optuna(_nsga2)),
     "gp": Method(_optuna(_gp)),
+    "moasha": Method(_moasha(corrected=True), uses_rungs=True),
+    "moasha-shipped": Method(_moasha(corrected=False), uses_rungs=True),
 }

@@ -5,8 +5,8 @@
 The surrogate is the mean of extremely randomized trees and of a Gaussian process (Matern 3/2) for each rung and
 objective, fitted to the runs that did not diverge; the share of the cosine that features leave open, 1 - feature_gain,
 is fitted by its logarithm. Trees tell at which rung a configuration diverges. The mean of the two was chosen by its
-cross-validated error, before any search was run on it. Prints how far they are off for configurations that they were not fitted to (ten-fold), and
-writes that, the reference point and the largest hypervolume beside the recording.
+cross-validated error. Prints how far it is off for configurations that it was not fitted to (ten-fold), and writes
+that, the reference point and the largest hypervolume beside the recording.
 
 A run has diverged when it ends no better in colours than after its first rung, or with features worse than a constant:
 this trainer's models then render one colour and stay finite. It fails at the first rung from which on that is so.
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -90,7 +92,10 @@ class Surrogate:
         self._mean, self._deviation = targets.mean(axis=0), targets.std(axis=0)
         scaled = (targets - self._mean) / self._deviation
         self._trees = ExtraTreesRegressor(100, random_state=0).fit(features[alive], scaled)
-        self._processes = [_process(features.shape[1]).fit(features[alive], column) for column in scaled.T]
+        with warnings.catch_warnings():
+            # A parameter that does not matter has a length at its bound.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._processes = [_process(features.shape[1]).fit(features[alive], column) for column in scaled.T]
 
     def failing(self, features: Array) -> NDArray[np.int64]:
         """[points]"""
@@ -158,7 +163,10 @@ def _errors(recording: Recording, folds: int = 10) -> dict[str, Any]:
         failing[~fitted] = surrogate.failing(features[~fitted])
     squares = ((values - recording.values)[alive] ** 2).mean(axis=0)
     rows = {
-        f"{name} at {step}": {"rmse": round(float(squares[rung, column] ** 0.5), 4), "explained": round(float(share), 3)}
+        f"{name} at {step}": {
+            "rmse": round(float(squares[rung, column] ** 0.5), 4),
+            "explained": round(float(share), 3),
+        }
         for rung, step in enumerate(STEPS)
         for column, name in enumerate(OBJECTIVES)
         for share in [1 - squares[rung, column] / recording.values[alive, rung, column].var()]

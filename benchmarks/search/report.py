@@ -2,8 +2,8 @@
 
     python -m benchmarks.search.report benchmarks/search/results/runs.jsonl.gz --plots docs
 
-Prints, for each problem and number of workers, medians over seeds: hypervolume at several costs, and the cost at which a
-share of the best was reached. Ratios to the best peer are medians over paired seeds with a bootstrapped 95% interval.
+Prints, for each problem and number of workers, medians over seeds: hypervolume at several costs, and the cost at
+which a share of the best was reached. Ratios to peers are medians over paired seeds with a bootstrapped 95% interval.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read(files: Iterable[Path]) -> dict[tuple[str, int], dict[str, dict[int, dic
 
 
 def share_at(run: Mapping[str, Any], cost: float) -> float:
-    """Hypervolume reached by a cost; NaN where the run ended before, unless it ended because it had what it was after."""
+    """Hypervolume reached by a cost; NaN where the run ended before, unless it had what it was after by then."""
     best = max((share for spent, share in run["curve"] if spent <= cost), default=0.0)
     return best if cost <= run["budget"] or best >= run["until"] else math.nan
 
@@ -91,35 +91,43 @@ def comparison(runs: Runs) -> list[str]:
         seeds = sorted(set(runs[OURS]) & set(runs[peer]))
         parts = []
         for share in SHARES:
-            ratios = [_ratio(cost_to(runs[OURS][s], share), cost_to(runs[peer][s], share)) for s in seeds]
-            known = np.array([ratio for ratio in ratios if not math.isnan(ratio)])
-            if len(known):
-                low, high = _interval(known)
-                parts.append(f"{share:.0%} at {np.median(known):.2f} times its cost ({low:.2f} to {high:.2f})")
+            ratios = np.array([_ratio(runs[OURS][seed], runs[peer][seed], share) for seed in seeds])
+            came = int(np.isfinite(ratios).sum())
+            if came <= len(seeds) / 2:
+                parts.append(f"{share:.0%} reached by ours in {came} of {len(seeds)}")
+                continue
+            low, high = _interval(ratios)
+            at_most = any(math.isinf(cost_to(runs[peer][seed], share)) for seed in seeds)
+            figures = f"{np.median(ratios):.2f} times its cost ({low:.2f} to {high:.2f})"
+            parts.append(f"{share:.0%} {'at no more than' if at_most else 'at'} {figures}")
         below = _below(runs, peer, seeds)
         parts.append(f"significantly below it at {below}" if below else "nowhere significantly below it")
         lines.append(f"- against {peer}, {len(seeds)} paired seeds: {'; '.join(parts)}")
     return lines
 
 
-def _ratio(ours: float, peers: float) -> float:
-    """0 where only the peer never came there, infinite where only ours did not, NaN where neither did."""
-    if math.isinf(ours) and math.isinf(peers):
-        return math.nan
-    return math.inf if math.isinf(ours) else ours / peers
+def _ratio(ours: Mapping[str, Any], peers: Mapping[str, Any], share: float) -> float:
+    """Of costs; a peer that never came there has spent its budget at least. Infinite where ours did not."""
+    return cost_to(ours, share) / min(cost_to(peers, share), peers["budget"])
 
 
 def _below(runs: Runs, peer: str, seeds: list[int]) -> str:
     """Costs, in whole units, at which the 95% interval of the mean paired difference lies below 0."""
     found = []
     for cost in range(1, 61):
-        pairs = [(share_at(runs[OURS][seed], cost), share_at(runs[peer][seed], cost)) for seed in seeds]
-        differences = np.array([ours - other for ours, other in pairs if not math.isnan(ours + other)])
-        if len(differences) > 2 and differences.std() > 0:
+        differences = np.array([_difference(runs[OURS][seed], runs[peer][seed], cost) for seed in seeds])
+        differences = differences[~np.isnan(differences)]
+        if len(differences) > 2:
             error = differences.std(ddof=1) / math.sqrt(len(differences))
-            if differences.mean() + 2.093 * error < 0:  # Student's t of 20 seeds
+            if differences.mean() + 2.093 * error < -1e-9:  # Student's t of 20 seeds
                 found.append(cost)
     return ", ".join(map(str, found))
+
+
+def _difference(ours: Mapping[str, Any], peers: Mapping[str, Any], cost: float) -> float:
+    """Of hypervolumes at a cost; beyond the share at which one of the two was ended they count as equal."""
+    end = min(ours["until"], peers["until"])
+    return min(share_at(ours, cost), end) - min(share_at(peers, cost), end)
 
 
 def _interval(values: Array, draws: int = 4000) -> tuple[float, float]:
@@ -151,8 +159,9 @@ def _plot(problem: str, by_workers: Mapping[int, Runs], folder: Path) -> None:
             shares = np.array([[share_at(run, cost) for cost in costs] for run in runs[method].values()])
             enough = np.isfinite(shares).sum(axis=0) > len(shares) / 2
             middle, low, high = np.nanquantile(shares[:, enough], [0.5, 0.25, 0.75], axis=0)
-            width, colour = (2.4, COLOURS[method]) if method == OURS else (1.4, COLOURS[method])
-            axis.plot(costs[enough], middle, color=colour, linewidth=width, label=f"{method} ({len(shares)} seeds)")
+            width, colour = 2.4 if method == OURS else 1.4, COLOURS[method]
+            label = f"{method}, {len(shares)} seed{'s' if len(shares) > 1 else ''}"
+            axis.plot(costs[enough], middle, color=colour, linewidth=width, label=label)
             axis.fill_between(costs[enough], low, high, color=colour, alpha=0.12, linewidth=0)
         axis.set(xlabel="compute spent, in full evaluations", xlim=(0, 60), ylim=(0, 1.02))
         axis.set_title(f"{problem}, {workers} worker{'s' if workers > 1 else ''}", fontsize=10)

@@ -14,6 +14,7 @@ from f3rm_core.evaluation.feature import feature_scores
 from f3rm_core.evaluation.rgb import psnr, ssim
 from f3rm_core.model.f3rm import FeatureFieldModel, Output
 from f3rm_core.scenes.datamanager import FeatureDataManager
+from f3rm_core.training.allocator import give_back
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def render_image(model: FeatureFieldModel, rays: RayBundle, *wanted: Output) -> 
         outputs = model.render(model.collider(flat[start : start + chunk]), frozenset(wanted))
         for name in wanted:
             parts[name].append(outputs[name])
+        del outputs
+        give_back()  # the next chunk's tensors come to lie elsewhere, and pages of both would be held
     return {name: torch.cat(part).view(*rays.shape, -1) for name, part in parts.items()}
 
 

@@ -62,6 +62,13 @@ def _set_reuse(library: ctypes.CDLL) -> None:
     library.mallopt(_M_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
+def give_back() -> None:
+    """Give the pages of all free memory back to the system. Does nothing without glibc."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
 @cache
 def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):

@@ -169,6 +169,7 @@ def peak_memory(
     drift = _DRIFT * (heap.peak_bytes - held) if device == "cpu" else 0.0
     trained, at_peak = heap.peak_bytes + int(drift), heap.at_peak
     heap.give_back()
+    heap.forget_peak()
     evaluation(heap, work)
     evaluated = heap.peak_bytes
     phase: Phase = "training step" if trained >= evaluated else "evaluation"

@@ -58,9 +58,12 @@ class Heap:
 
     def give_back(self) -> None:
         """The pages of all free pieces go back to the system until they are taken again, and what does not fit into
-        them is mapped on its own (`return_memory`). The peak is looked for from now on."""
+        them is mapped on its own (`return_memory`)."""
         self._apart_from = _RETURNED_BYTES if self._keeps else 0
         self._absent = [(address, address + size) for address, size in self._free]
+
+    def forget_peak(self) -> None:
+        """Look for the highest point from now on."""
         self.peak_bytes, self.at_peak = self.resident_bytes, dict(self.live)
 
     @property

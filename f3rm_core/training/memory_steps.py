@@ -140,9 +140,11 @@ def evaluation(heap: Heap, work: Work) -> None:
     image = heap.take(part, work.pixels * 3 * FLOAT)
     for rays in (min(work.chunk, work.pixels), work.pixels % work.chunk):  # all full chunks are alike
         _render_chunk(heap, work, rays, features=False)
+        heap.give_back()
     _ssim(heap, work)
     heap.give(*view, image)
     _render_chunk(heap, work, min(work.chunk, work.patches), features=True)
+    heap.give_back()
     # Rendered and extracted features of all views, one after the other and in one piece; then in float64: both, the
     # extracted ones' directions, the rendered ones', and their product.
     values = work.held_out * work.patches * work.channels

@@ -14,7 +14,7 @@ from sweeps.settings import Settings
 from sweeps.views import checked_view
 
 if TYPE_CHECKING:
-    from sweeps.spec.check import Checked
+    from sweeps.spec.check import Checked, Kind
     from sweeps.spec.memory import Memory
 
 _SHOWN_SHARE = 0.01
@@ -79,7 +79,7 @@ def _print(checked: Checked) -> None:
         for line in (f"such as {shown}" if of_space else shown, finding.message, finding.remedy):
             out.print(f"    {line}", markup=False, soft_wrap=True)
     if checked.memory is not None:
-        _print_memory(checked.memory, of_space=of_space)
+        _print_memory(checked.memory, checked.kind)
     errors = sum(finding.refuses for finding in checked.findings)
     warnings = sum(finding.severity == "warning" for finding in checked.findings)
     drawn = {"configuration": "", "space": f", {checked.samples} configurations drawn", "arms": f": {checked.samples}"}
@@ -90,16 +90,16 @@ def _print(checked: Checked) -> None:
     out.print(f"{checked.name} ({checked.kind}{drawn[checked.kind]}): {verdict}", markup=False, soft_wrap=True)
 
 
-def _print_memory(memory: Memory, *, of_space: bool) -> None:
-    from sweeps.spec.check import share_text
+def _print_memory(memory: Memory, kind_checked: Kind) -> None:
+    from sweeps.spec.check import MEMORY_SAMPLES, share_text
 
     largest = memory.largest
-    of_these = "largest of those drawn, " if of_space else ""
+    looked_at = {"configuration": "", "space": f"largest of {MEMORY_SAMPLES} drawn, ", "arms": "largest of the arms, "}
     kind = "predicted" if largest.measured else "predicted, not measured"
     out = console()
+    place = f"{looked_at[kind_checked]}{kind}: {largest.device}, {largest.backend}"
     out.print(
-        f"peak memory {largest.total_bytes / 1e9:.2f} GB ({of_these}{kind}: {largest.device}, {largest.backend}), "
-        f"in the {largest.phase}",
+        f"peak memory {largest.total_bytes / 1e9:.2f} GB ({place}), in the {largest.phase}",
         markup=False,
         soft_wrap=True,
     )
@@ -107,5 +107,5 @@ def _print_memory(memory: Memory, *, of_space: bool) -> None:
         if size >= _SHOWN_SHARE * largest.total_bytes:
             out.print(f"    {size / 1e9:6.2f}  {name}", markup=False)
     out.print(f"    {largest.mapped_bytes / 1e9:6.2f}  images and feature maps, mapped: not in the peak", markup=False)
-    if of_space and memory.limit_gb is not None:
+    if kind_checked != "configuration" and memory.limit_gb is not None:
         out.print(f"    {share_text(memory.share_over)} over {memory.limit_gb:g} GB", markup=False)

@@ -72,7 +72,7 @@ def submit(
     if as_json and not watch:
         print_json(sweep)
     elif not as_json:
-        for warning in sweep["warnings"]:
+        for warning in sweep.get("warnings", []):  # an older service tells none
             typer.echo(f"warning: {warning}", err=True)
         console().print(f"sweep [bold]{sweep['id']}[/] ({sweep['name']}) is {sweep['state']} at {client.url}")
     if not watch:

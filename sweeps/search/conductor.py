@@ -6,19 +6,18 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sweeps.search.earlier import EARLIER, Earlier
 from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
+from sweeps.search.refusal import Refusal, refusal_of
 from sweeps.search.rungs import hopeless
 from sweeps.search.standings import Standings
 from sweeps.search.stopping import Spent, Stop, StopRules
 from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob
-from sweeps.spec.check import launch_error
-from sweeps.spec.memory import MEMORY_LIMIT, constraint_finding
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import Failed, RungRecord, TrialRecord
@@ -28,19 +27,6 @@ log = logging.getLogger("sweeps.driver")
 _TRIES = 64
 """Proposals for one trial before it fails: where a space is nearly all forbidden, no sampler finds the rest."""
 _RANDOM_AFTER = 16
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Why a configuration must not start.
-
-    Args:
-        message: one line.
-        reason: what the sampler learns from it, as from a failed trial.
-    """
-
-    message: str
-    reason: str
 
 
 class Conductor:
@@ -164,7 +150,7 @@ class Conductor:
 
     # New trials
 
-    def _new_trial(self, start: Start) -> tuple[TrialRecord, _Refusal | None]:
+    def _new_trial(self, start: Start) -> tuple[TrialRecord, Refusal | None]:
         number = len(self.history)
         first = None if start.to_end else self._next_first()
         given = start.parameters if first is None else first
@@ -194,11 +180,11 @@ class Conductor:
                 return point
         return None
 
-    def _as_given(self, number: int, given: Mapping[str, Any]) -> tuple[int, dict[str, Any], _Refusal | None]:
+    def _as_given(self, number: int, given: Mapping[str, Any]) -> tuple[int, dict[str, Any], Refusal | None]:
         row, sampled = self._study.put(number, given)
         return row, sampled, self._refusal(self._plan.configuration(sampled, number))
 
-    def _first_allowed(self, number: int) -> tuple[int, dict[str, Any], _Refusal | None]:
+    def _first_allowed(self, number: int) -> tuple[int, dict[str, Any], Refusal | None]:
         """The sampler's first proposal that may start. It learns from those that may not."""
         for attempt in range(_TRIES):
             sampler: Sampler = self._sampler if attempt < _RANDOM_AFTER else "random"
@@ -210,14 +196,8 @@ class Conductor:
             self._known.append(TrialHistory(EARLIER, sampled, "failed", failure_reason=refusal.reason))
         return row, sampled, refusal
 
-    def _refusal(self, configuration: Mapping[str, Any]) -> _Refusal | None:
-        """Why a configuration must not start: a rule forbids it, or its predicted memory breaks the sweep's limit."""
-        spec = self._plan.spec
-        error, reason = launch_error(configuration, spec.allow), "invalid"
-        if error is None and MEMORY_LIMIT not in spec.allow:
-            error = constraint_finding(configuration, self._plan.scene, spec.constraints, device=self.device)
-            reason = "oom"
-        return None if error is None else _Refusal(f"{error.rule}: {error}", reason)
+    def _refusal(self, configuration: Mapping[str, Any]) -> Refusal | None:
+        return refusal_of(self._plan, configuration, device=self.device)
 
     # Rungs
 

@@ -232,6 +232,7 @@ class _Drive:
         from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
 
         goal = Goal.of(plan)
+        sampler = sampler_of(plan, goal)
         checkpoints = KeptCheckpoints(
             self.held, goal, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
         )
@@ -239,8 +240,8 @@ class _Drive:
             self.held,
             study,
             plan,
-            strategy_of(plan, goal),
-            sampler=sampler_of(plan, goal),
+            strategy_of(plan, goal, sampler),
+            sampler=sampler,
             earlier=earlier_trials(self.held.database, plan),
             rules=stop_rules_of(plan),
             spent=self._spent,

@@ -27,9 +27,11 @@ _GP_TRIALS = 400
 
 def choose_sampler(goal: Goal) -> tuple[Sampler, str]:
     """What `auto` takes, and why, one line."""
+    if len(goal.rungs) > 1 and len(goal.space) <= _GP_DIMENSIONS:
+        return "model", "it learns from every rung, and chooses what starts and what goes on"
     conditional = sorted(name for name, dimension in goal.space.items() if dimension.when)
     if conditional:
-        return "tpe", f"{conditional[0]} is conditional, and of the model-based samplers TPE alone keeps conditions"
+        return "tpe", f"{conditional[0]} is conditional, and of the samplers for one rung TPE keeps conditions best"
     if len(goal.space) > _GP_DIMENSIONS:
         return "tpe", f"{len(goal.space)} parameters vary: too many for a Gaussian process"
     if goal.trials > _GP_TRIALS:

@@ -6,6 +6,8 @@ import logging
 
 from sweeps.search.history import Goal, Strategy
 from sweeps.search.listed import Listed
+from sweeps.search.model.strategy import ModelStrategy
+from sweeps.search.refusal import refusal_of
 from sweeps.search.repeats import Repeated
 from sweeps.search.rungs import Halving
 from sweeps.search.sampler import choose_sampler
@@ -26,11 +28,20 @@ def sampler_of(plan: Plan, goal: Goal) -> Sampler:
     return sampler
 
 
-def strategy_of(plan: Plan, goal: Goal) -> Strategy:
-    """What starts trials, lets them go on, and repeats the best."""
+def strategy_of(plan: Plan, goal: Goal, sampler: Sampler) -> Strategy:
+    """What starts trials, lets them go on, and repeats the best.
+
+    Args:
+        plan: the sweep's.
+        goal: of the sweep.
+        sampler: from `sampler_of`; `model` decides itself what is started and what goes on.
+    """
     if plan.ablation is not None:
         return Listed(plan.ablation)
     strategy: Strategy = Halving(goal)
+    if sampler == "model":
+        # A trial's seed, which its number would change, decides nothing about whether it may start.
+        strategy = ModelStrategy(goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None)
     repeats = plan.spec.search.repeats
     return Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else strategy
 

@@ -25,7 +25,7 @@ from sweeps.spec.warm_start import preset_points
 MAX_TRIALS = 100_000
 
 
-Sampler = Literal["auto", "tpe", "gp", "nsga2", "random", "qmc"]
+Sampler = Literal["auto", "model", "tpe", "gp", "nsga2", "random", "qmc"]
 
 
 class _Part(BaseModel):

@@ -35,7 +35,7 @@ def sweep(settings: Settings) -> SweepRecord:
     store = Repository.open(settings.store_url)
     played = play(store, settings)
     study = Study(open_storage(settings.store_url), played, check_spec(parse_spec(SPEC)), settings.artifacts_dir)
-    study.reconcile(store.all_trials(played.id), settings.sweep_dir(played.id))
+    study.reconcile(store.all_trials(played.id), store.rungs(played.id), settings.sweep_dir(played.id))
     store.close()
     return played
 

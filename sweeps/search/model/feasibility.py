@@ -1,4 +1,4 @@
-"""How likely a configuration is to end with a result that counts: not diverged, within memory, within its constraints."""
+"""How likely a configuration is to end with a result that counts: not diverged, within memory and its constraints."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PRIOR = Prior(lengths=(-0.5, 0.7), signal=(0.0, 1.0), noise=(float(np.log(1e-2)
 class Survival:
     """Whether configurations survive training, learned from those that failed and those that have not.
 
-    A Gaussian process on -1 (failed) and 1, read through the normal distribution function: least-squares classification,
-    Rasmussen and Williams 2006, section 6.5.
+    A Gaussian process on -1 (failed) and 1, read through the normal distribution function: least-squares
+    classification, Rasmussen and Williams 2006, section 6.5.
 
     Args:
         seen: trials; those without any result yet say nothing.
@@ -31,7 +31,9 @@ class Survival:
         self._process: GaussianProcess | None = None
         if len(failed):
             share = limit // 2
-            rows = np.concatenate([failed[-max(share, limit - len(alive)) :], alive[-max(share, limit - len(failed)) :]])
+            rows = np.concatenate(
+                [failed[-max(share, limit - len(alive)) :], alive[-max(share, limit - len(failed)) :]]
+            )
             labels = np.where(seen.failed[rows], -1.0, 1.0)
             features, below = seen.features[rows], np.zeros(len(rows))
             chosen = fit(features, below, labels, _PRIOR)

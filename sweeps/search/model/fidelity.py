@@ -65,15 +65,13 @@ class Chain:
     ) -> None:
         known = np.isfinite(values) if used is None else np.isfinite(values) & used
         measured = known.any(axis=0)
+        self._measured = np.isfinite(values).sum(axis=0)
         self._rungs = values.shape[1]
         # Some metrics are only known at the end.
-        self.lowest = like.lowest if like else int(np.argmax(measured)) if measured.any() else self._rungs - 1
-        if like:
-            self._center, self._scale = like._center, like._scale
-        else:
-            base = values[known[:, self.lowest], self.lowest]
-            self._center = float(base.mean()) if len(base) else 0.0
-            self._scale = max(float(base.std()), 1e-9) if len(base) > 1 else 1.0
+        self.lowest: int = like.lowest if like else int(np.argmax(measured)) if measured.any() else self._rungs - 1
+        base = values[known[:, self.lowest], self.lowest]
+        self._center: float = like._center if like else float(base.mean()) if len(base) else 0.0
+        self._scale: float = like._scale if like else max(float(base.std()), 1e-9) if len(base) > 1 else 1.0
         scaled = (values - self._center) / self._scale
         self._processes: list[GaussianProcess] = []
         self.hyperparameters: list[Hyperparameters] = []
@@ -86,7 +84,7 @@ class Chain:
             old = before if before and before.lowest == self.lowest else None
             if like:
                 chosen = like.hyperparameters[rung - self.lowest]
-            elif old and old._processes[rung - self.lowest].size == int(rows.sum()):
+            elif old and old._measured[rung] == self._measured[rung]:
                 chosen = old.hyperparameters[rung - self.lowest]
             else:
                 chosen = fit(*data, prior, like=None if first else self.hyperparameters[0].lengths)

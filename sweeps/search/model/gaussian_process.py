@@ -59,7 +59,6 @@ class GaussianProcess:
     ) -> None:
         self._features, self._below, self._prior = features, below, prior
         self.hyperparameters = hyperparameters
-        self.size = len(values)
         covariance = self._kernel(features, below, features, below)
         covariance[np.diag_indices(len(values))] += hyperparameters.noise + _JITTER
         self._factor = np.linalg.cholesky(covariance) if len(values) else np.zeros((0, 0))

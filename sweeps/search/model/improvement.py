@@ -7,6 +7,8 @@ Source: Yang, Emmerich, Deutz and Baeck 2019, "Efficient computation of expected
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
@@ -30,7 +32,7 @@ def uncovered(
     # Slabs between neighbouring values of the last objective; in each, what the points above it leave uncovered.
     edges = np.unique(np.append(above[:, -1], [reference[-1], np.inf]))
     lows, highs = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inner_low, inner_high = uncovered(above[above[:, -1] >= high, :-1], reference[:-1])
         lows.append(np.column_stack([inner_low, np.full(len(inner_low), low)]))
         highs.append(np.column_stack([inner_high, np.full(len(inner_high), high)]))

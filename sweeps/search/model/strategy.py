@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,11 @@ from sweeps.search.model.value import Boxes, index, plain
 
 Array = NDArray[np.float64]
 
+Allowed = Callable[[Mapping[str, Any]], bool]
+
 _CANDIDATES = 768
+_TRIES = 256
+"""Configurations looked at for one that may start."""
 _KEPT = 24
 _SCALES = (0.1, 0.03, 0.01)
 _FRONT = 60
@@ -35,10 +41,12 @@ class ModelStrategy:
         goal: of the search; its metrics' reference points are those of the hypervolume.
         first: configurations drawn evenly before there is a model; None: two more than the space has dimensions, and
             no more than a third of the trials.
+        allowed: whether a configuration may start at all; one that may not is not proposed.
     """
 
-    def __init__(self, goal: Goal, first: int | None = None) -> None:
+    def __init__(self, goal: Goal, first: int | None = None, *, allowed: Allowed = lambda _: True) -> None:
         self.goal = goal
+        self._allowed = allowed
         self._encoding = Encoding(goal.space, goal.fixed)
         self._metrics = metrics_of(goal)
         self._table = Table(goal, self._encoding, self._metrics)
@@ -54,11 +62,12 @@ class ModelStrategy:
         may_start = len(history) < self.goal.trials
         if may_start and len(history) < self._first:
             point = self._encoding.snap(self._spread[len(history)][None])[0]
-            return Start(self._encoding.decode(point), f"{len(history) + 1} of {self._first} spread evenly")
+            parameters, reason = self._encoding.decode(point), f"{len(history) + 1} of {self._first} spread evenly"
+            return Start(parameters, reason) if self._allowed(parameters) else self._by_chance(history, reason)
         if not (seen.reached >= 0).any():
             # Nothing is known yet: those that run will tell, or all have failed so far.
             busy = any(trial.state in ("queued", "running") for trial in history)
-            return None if busy or not may_start else self._by_chance(history)
+            return None if busy or not may_start else self._by_chance(history, "nothing is known yet")
         model = self._model = _Model(self.goal, self._encoding, seen, self._model)
         paused = model.paused()
         best = max(paused, key=lambda option: option.value, default=None)
@@ -70,10 +79,11 @@ class ModelStrategy:
             return None
         return Resume(best.number, best.reason)
 
-    def _by_chance(self, history: Sequence[TrialHistory]) -> Start:
+    def _by_chance(self, history: Sequence[TrialHistory], reason: str) -> Start:
         random = np.random.default_rng([self.goal.seed, len(history)])
-        point = self._encoding.snap(random.random((1, len(self._encoding.names))))[0]
-        return Start(self._encoding.decode(point), "by chance: nothing is known yet")
+        points = self._encoding.snap(random.random((_TRIES, len(self._encoding.names))))
+        drawn = [self._encoding.decode(point) for point in points]
+        return Start(next((one for one in drawn if self._allowed(one)), drawn[0]), f"by chance: {reason}")
 
     def _best_new(self, model: _Model, history: Sequence[TrialHistory]) -> _Option | None:
         """The best configuration found by looking everywhere, then around the best of those, closer and closer."""
@@ -86,7 +96,9 @@ class ModelStrategy:
         points = distinct(np.concatenate([everywhere, *around]), known)
         if not len(points):
             return None
-        points = points[np.argsort(-model.rough(points), kind="stable")[: 2 * _KEPT]]
+        points = self._startable(points[np.argsort(-model.rough(points), kind="stable")], 2 * _KEPT)
+        if not len(points):
+            return None
         values = model.index(points)
         for scale in _SCALES:
             best = points[np.argsort(-values, kind="stable")[:_KEPT]]
@@ -94,7 +106,13 @@ class ModelStrategy:
             if len(moved):
                 points = np.concatenate([points, moved])
                 values = np.concatenate([values, model.index(moved)])
-        return model.option(points[int(np.argmax(values))])
+        best_allowed = self._startable(points[np.argsort(-values, kind="stable")], 1)
+        return model.option(best_allowed[0]) if len(best_allowed) else None
+
+    def _startable(self, points: Array, count: int) -> Array:  # [points, dimensions]
+        """The first so many of them that may start."""
+        may = (point for point in points[:_TRIES] if self._allowed(self._encoding.decode(point)))
+        return np.array(list(itertools.islice(may, count))).reshape(-1, points.shape[1])
 
 
 @dataclass(frozen=True)
@@ -118,18 +136,18 @@ class _Model:
         scores = seen.scores.copy()
         scores[..., : self._objectives] = softened(scores[..., : self._objectives])
         used = bounded(scores[..., : self._objectives])
-        fitted = [
+        self.fitted: list[Chain] = [
             Chain(seen.features, scores[..., metric], used, before=before.fitted[metric] if before else None)
             for metric in range(scores.shape[2])
         ]
-        self.fitted = fitted
         self._survival = Survival(seen, LIMIT)
         self._costs = _Costs(goal.rungs, seen)
-        believed, new = self._believed(fitted, scores)
-        self._chains = fitted
+        believed, new = self._believed(self.fitted, scores)
+        self._chains = self.fitted
         if new.any():
             self._chains = [
-                Chain(seen.features, believed[..., metric], used | new, like=chain) for metric, chain in enumerate(fitted)
+                Chain(seen.features, believed[..., metric], used | new, like=chain)
+                for metric, chain in enumerate(self.fitted)
             ]
         self._scores = believed
         front = self._front()
@@ -239,7 +257,7 @@ class _Model:
         return believed, new
 
     def _front(self) -> Array:
-        """Results at the last rung that keep every constraint, thinned where they are too many. [results, objectives]"""
+        """Results at the last rung that keep every constraint, thinned where they are many. [results, objectives]"""
         results = self._scores[:, self._last]
         keeps = np.isfinite(results).all(axis=1)
         for column, limit in enumerate(self._limits(), start=self._objectives):
@@ -248,7 +266,7 @@ class _Model:
 
     def _reason(self, gain: float, cost: float) -> str:
         share = 100.0 * gain / self.covered if self.covered > 0 else float("inf")
-        return f"{share:.2g}% more hypervolume expected for {cost:.3g} s" if self.covered > 0 else "nothing is done yet"
+        return f"{share:.3g}% more hypervolume expected for {cost:.3g} s" if self.covered > 0 else "no result yet"
 
 
 class _Costs:
@@ -262,7 +280,9 @@ class _Costs:
         self._mean = float(rates.mean())
         self._center = seen.features[rows].mean(axis=0)
         inputs = seen.features[rows] - self._center
-        self._weights = np.linalg.solve(inputs.T @ inputs + 0.1 * np.eye(inputs.shape[1]), inputs.T @ (rates - self._mean))
+        self._weights = np.linalg.solve(
+            inputs.T @ inputs + 0.1 * np.eye(inputs.shape[1]), inputs.T @ (rates - self._mean)
+        )
 
     def whole(self, features: Array) -> Array:
         """[options]"""

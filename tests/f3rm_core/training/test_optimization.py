@@ -104,14 +104,22 @@ def test_the_first_step_moves_by_the_learning_rate(tiny_parameters: dict[str, An
     torch.testing.assert_close((head - before).abs(), torch.full_like(head, 0.25), rtol=1e-3, atol=0)
 
 
+def addresses(optimization: Optimization) -> dict[str, list[int]]:
+    """Where moments and gradients lie. No reference to a gradient outlives the call: it would keep its memory."""
+    states = [one.state[parameter] for one in optimization.optimizers.values() for parameter in one.state]
+    return {
+        "moments": [state[name].data_ptr() for state in states for name in ("exp_avg", "exp_avg_sq")],
+        "gradients": [one.grad.data_ptr() for one in optimization.model.parameters() if one.grad is not None],
+    }
+
+
 def test_what_stays_keeps_its_place_from_step_to_step(optimization: Optimization) -> None:
     """Moments are there before the first step, and gradients lie outside of the memory of a step's activations."""
-    addresses = []
+    before = addresses(optimization)
+    found = []
     for number in range(3):
-        states = [one.state[parameter] for one in optimization.optimizers.values() for parameter in one.state]
         step(optimization, number)
-        gradients = [parameter.grad for parameter in optimization.model.parameters() if parameter.grad is not None]
-        moments = [state[name] for state in states for name in ("exp_avg", "exp_avg_sq")]
-        assert len(moments) == 2 * len(gradients)
-        addresses.append([tensor.data_ptr() for tensor in (*moments, *gradients)])
-    assert addresses[0] == addresses[1] == addresses[2]
+        found.append(addresses(optimization))
+    assert found[0]["moments"] == before["moments"]
+    assert len(before["moments"]) == 2 * len(found[0]["gradients"])
+    assert found[0] == found[1] == found[2]

@@ -22,7 +22,7 @@ from sweeps.search.study import NUMBER, Study, open_storage, study_name
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.memory import predicted_memory_gb
-from sweeps.spec.sweep import SweepSpec, check_spec
+from sweeps.spec.sweep import Sampler, SweepSpec, check_spec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import this_process
@@ -40,6 +40,7 @@ class Podium:
         self.repository, self.settings, self.plan = repository, settings, check_spec(spec)
         self.sweep, _ = repository.create_sweep(spec)
         self.ended: list[TrialRecord] = []
+        self.sampler: Sampler = "model" if spec.search.sampler == "model" else "random"
         self.take_over()
 
     def take_over(self) -> None:
@@ -61,8 +62,8 @@ class Podium:
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal),
-            sampler="random",
+            strategy_of(self.plan, goal, self.sampler),
+            sampler=self.sampler,
             earlier=earlier_trials(self.repository.database, self.plan),
             sweep_folder=folder,
             rules=stop_rules_of(self.plan),
@@ -351,3 +352,19 @@ def test_a_trial_that_is_predicted_to_take_too_much_is_never_started(podium: Cal
         assert row.state == TrialState.PRUNED
         assert row.constraints == {"peak_memory_gb": 1.0, "out_of_memory": 1.0}
         assert row.user_attrs["turned_down"].startswith("memory-limit: train_num_rays_per_batch=")
+
+
+def test_the_model_decides_and_goes_on_after_a_restart(podium: Callable[..., Podium]) -> None:
+    desk = podium(budget={"trials": 8}, search={"sampler": "model"})
+    for _ in range(6):
+        job = desk.conductor.next_job()
+        assert job is not None
+        desk.work(job)
+    desk.take_over()
+    desk.play()
+    trials = desk.trials()
+    assert len(trials) == 8
+    assert {trial.state for trial in trials} <= {"completed", "pruned"}
+    assert any(trial.state == "completed" for trial in trials)
+    reasons = [rung.reason for rung in desk.repository.rungs(desk.sweep.id) if rung.decision == "goes on"]
+    assert all(reasons)

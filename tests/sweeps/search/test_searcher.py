@@ -42,7 +42,7 @@ class Desk:
             self.held,
             Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir),
             plan,
-            strategy_of(plan, Goal.of(plan)),
+            strategy_of(plan, Goal.of(plan), "tpe"),
             sampler="tpe",
             earlier=Earlier(),
             sweep_folder=settings.sweep_dir(sweep.id),

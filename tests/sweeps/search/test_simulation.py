@@ -79,4 +79,5 @@ def test_a_decision_takes_as_many_statements_late_as_early(simulation: Simulatio
             spent.append((counted - before) / (len(simulation.decisions) - decisions))
     finally:
         event.remove(Engine, "before_cursor_execute", count)
-    assert max(spent[-3:]) <= 1.25 * max(spent[:3])
+    # Later decisions also stop trials; what looked at every trial would cost seven times as much by then.
+    assert max(spent[-3:]) <= 2 * max(spent[:3])
