@@ -120,6 +120,14 @@ def _moasha(corrected: bool) -> Callable[[Goal, int], Strategy]:
     return make
 
 
+def _primo(goal: Goal, workers: int) -> Strategy:
+    from benchmarks.search.primo import Primo
+
+    if workers > 1:
+        raise SystemExit("--workers: primo runs with 1 worker; with several its trials' ids collide")
+    return Primo(goal)
+
+
 METHODS: Mapping[str, Method] = {
     "model": Method(_model, uses_rungs=True),
     "random": Method(lambda goal, _: ByChance(goal)),
@@ -127,5 +135,6 @@ METHODS: Mapping[str, Method] = {
     "nsga2": Method(_optuna(_nsga2)),
     "gp": Method(_optuna(_gp)),
     "moasha": Method(_moasha(corrected=True), uses_rungs=True),
+    "primo": Method(_primo, uses_rungs=True),
     "moasha-shipped": Method(_moasha(corrected=False), uses_rungs=True),
 }

@@ -85,7 +85,8 @@ def _chosen(choice: Start | Resume, history: list[TrialHistory], rungs: tuple[in
     if isinstance(choice, Start):
         if choice.parameters is None:
             raise ValueError("a simulated strategy must name its parameters")
-        return TrialHistory(len(history), dict(choice.parameters), "running", running_to=rungs[0])
+        until = rungs[-1] if choice.to_end else rungs[0]
+        return TrialHistory(len(history), dict(choice.parameters), "running", running_to=until)
     trial = history[choice.number]
     if trial.state != "paused":
         raise ValueError(f"trial {trial.number} is {trial.state}: only a paused one can be resumed")
