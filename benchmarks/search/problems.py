@@ -111,4 +111,5 @@ PROBLEMS: Mapping[str, Callable[[], Problem]] = {
     "branin-currin": lambda: Synthetic(2, branin_currin, 0.5040),
     "park": lambda: Synthetic(4, park, 0.0899),
     "replay": lambda: _replay("tabletop"),
+    "replay-fox": lambda: _replay("fox"),
 }

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 Array = NDArray[np.float64]
 Runs = Mapping[str, Mapping[int, dict[str, Any]]]  # method -> seed -> run
@@ -119,7 +120,7 @@ def _below(runs: Runs, peer: str, seeds: list[int]) -> str:
         differences = differences[~np.isnan(differences)]
         if len(differences) > 2:
             error = differences.std(ddof=1) / math.sqrt(len(differences))
-            if differences.mean() + 2.093 * error < -1e-9:  # Student's t of 20 seeds
+            if differences.mean() + student.ppf(0.975, len(differences) - 1) * error < -1e-9:
                 found.append(cost)
     return ", ".join(map(str, found))
 
