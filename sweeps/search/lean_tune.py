@@ -18,7 +18,7 @@ from ray.tune.execution import tune_controller
 from ray.tune.utils.object_cache import _ObjectCache
 
 
-class _AllKept(_ObjectCache):  # type: ignore[misc]
+class _AllKept(_ObjectCache):
     """Keeps every free actor until no trial will come."""
 
     def cache_object(self, key: Any, obj: Any) -> bool:
