@@ -160,7 +160,7 @@ def _draw(found: dict[str, Any], file: Path) -> None:
     started = next((part["decisions"] for part in parts if part["trials"] >= found["trials"]), None)
     if started is not None:
         axes.axvline(started, color="0.6", lw=1, ls="--")
-        axes.annotate("all trials started", (started, 0), (4, 6), textcoords="offset points", color="0.4")
+        axes.annotate("all trials started", (started, 0), (-4, 6), textcoords="offset points", color="0.4", ha="right")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=130)

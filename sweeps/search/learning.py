@@ -19,7 +19,7 @@ from sweeps.analysis.pareto import costs, non_dominated
 from sweeps.search.history import OPEN, Goal, RungResult, TrialHistory
 from sweeps.search.sampler import LEARNING, distributions, labels
 
-MOST_RESULTS: Mapping[str, int] = {"tpe": 1000, "nsga2": 2000, "gp": 200}
+MOST_RESULTS: Mapping[str, int] = {"tpe": 1000, "nsga2": 2000, "gp": 128}
 """A sampler sees at most so many results, the front and the newest, and a quarter as many failures and open trials
 each, the newest: this bounds the time of a proposal. `python -m benchmarks.scale --proposals` measures it."""
 

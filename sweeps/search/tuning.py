@@ -15,6 +15,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from sweeps.search.cluster import Slots
 from sweeps.search.conductor import Conductor
+from sweeps.search.lean_tune import lean_tune
 from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
 from sweeps.search.worker import TrialWorker
 
@@ -54,7 +55,7 @@ def tune(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = sweep_folder / "tune"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), lean_tune():
             warnings.simplefilter("ignore")
             Tuner(
                 ray_tune.with_resources(worker, resources),
