@@ -60,7 +60,7 @@ def _play(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         "failed": sum(played.failed),
         "failed_after_20": [sum(later), len(later)],
         "decisions": played.decisions,
-        "seconds": round(played.seconds, 2),
+        "cpu_seconds": round(played.cpu_seconds, 2),
         "slowest_decision": round(played.slowest, 3),
     }
 
@@ -71,7 +71,7 @@ def _line(run: dict[str, Any]) -> str:
     reached = [next((f"{c:.1f}" for c, s in curve if s >= share), "-") for share in (0.8, 0.9, 0.95)]
     return (
         f"{run['problem']} {run['method']} x{run['workers']} seed {run['seed']}: hypervolume at {at}; "
-        f"80, 90, 95% at {', '.join(reached)}; {run['failed']} of {run['started']} failed; {run['seconds']:.1f} s"
+        f"80, 90, 95% at {', '.join(reached)}; {run['failed']} of {run['started']} failed; {run['cpu_seconds']:.1f} s"
     )
 
 

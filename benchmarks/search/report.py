@@ -70,7 +70,7 @@ def cost_to(run: Mapping[str, Any], share: float) -> float:
 def table(runs: Runs) -> list[str]:
     """Medians over seeds, a row a method."""
     heads = ["method", "seeds", *(f"at {cost}" for cost in AT), *(f"to {share:.0%}" for share in SHARES)]
-    heads += ["failed after 20", "s a decision"]
+    heads += ["failed after 20", "CPU s a decision"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     order = sorted(runs, key=lambda method: (method != OURS, -_median(share_at(r, 20) for r in runs[method].values())))
     for method in order:
@@ -80,7 +80,9 @@ def table(runs: Runs) -> list[str]:
         cells += [_figure(_median(cost_to(run, share) for run in played), ".1f") for share in SHARES]
         failed, later = np.sum([run["failed_after_20"] for run in played], axis=0)
         cells.append(f"{failed / later:.1%}" if later else "")
-        cells.append(f"{sum(r['seconds'] for r in played) / sum(r['decisions'] for r in played):.2f}")
+        timed = [run for run in played if "cpu_seconds" in run]
+        decisions = sum(run["decisions"] for run in timed)
+        cells.append(f"{sum(run['cpu_seconds'] for run in timed) / decisions:.2f}" if timed else "")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

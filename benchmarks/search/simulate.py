@@ -22,14 +22,14 @@ class Played:
             the problem's best, wherever it grew. Idle workers are paid for.
         failed: for each configuration in order whether training it to the end fails.
         decisions: that were made.
-        seconds: real time that they took.
-        slowest: real time of the slowest.
+        cpu_seconds: that they took.
+        slowest: CPU seconds of the slowest.
     """
 
     curve: list[tuple[float, float]] = field(default_factory=list)
     failed: list[bool] = field(default_factory=list)
     decisions: int = 0
-    seconds: float = 0.0
+    cpu_seconds: float = 0.0
     slowest: float = 0.0
 
 
@@ -51,10 +51,10 @@ def play(
     now, order, free = 0.0, 0, workers
     while now * workers < budget:
         while free:
-            begin = time.perf_counter()
+            begin = time.process_time()
             choice = strategy.next(history)
-            took = time.perf_counter() - begin
-            played.seconds, played.slowest = played.seconds + took, max(played.slowest, took)
+            took = time.process_time() - begin
+            played.cpu_seconds, played.slowest = played.cpu_seconds + took, max(played.slowest, took)
             played.decisions += 1
             if choice is None:
                 break

@@ -11,7 +11,7 @@ from benchmarks.search.report import comparison, cost_to, share_at, table
 
 
 def run(curve: list[list[float]], budget: float = 60.0, until: float = 1.0) -> dict[str, Any]:
-    counts = {"failed_after_20": [1, 10], "seconds": 3.0, "decisions": 30}
+    counts = {"failed_after_20": [1, 10], "cpu_seconds": 3.0, "decisions": 30}
     return {"curve": curve, "budget": budget, "until": until, **counts}
 
 
