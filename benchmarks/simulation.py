@@ -207,11 +207,12 @@ class Simulation:
 
     def _end(self, on_decision: Callable[[Decision], None]) -> None:
         self.seconds, _, job, end = heapq.heappop(self._jobs)
+        failure = end if isinstance(end, Failed) and end.reason == "oom" and job.shares_gpu else None
         if end is None:
             self.lost += 1
-        else:
+        elif failure is None:
             self._store.finish(job.token, end)
-        self._timed(lambda: self.conductor.ended(job.number, "its worker is gone", None), on_decision)
+        self._timed(lambda: self.conductor.ended(job.number, "its worker is gone", failure), on_decision)
 
     def _timed(self, decide: Callable[[], Any], on_decision: Callable[[Decision], None]) -> Any:
         wall, cpu = time.perf_counter(), time.process_time()

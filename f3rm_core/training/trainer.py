@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _PROGRESS_SECONDS = 1.0
 _SMALLEST_IMAGE = 11  # pixels: the window of SSIM
-_OUT_OF_MEMORY = ("allocate memory", "out of memory", "out_of_memory")  # torch on the CPU, CUDA, its driver
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "out_of_memory", "alloc_failed")
+"""How torch on the CPU, CUDA, its driver, and cuBLAS or cuDNN say it."""
 
 
 def train(

@@ -35,6 +35,14 @@ class PredictedPeak(BaseModel):
     share_over: float = Field(description="Share of the configurations looked at that is over the limit.")
 
 
+class GpuSharing(BaseModel):
+    """How many of a sweep's trials would share one GPU."""
+
+    together: int = Field(description="Trials on one GPU, at most.")
+    gpu_memory_gb: float
+    reason: str
+
+
 class CheckAnswer(BaseModel):
     """What the rules say."""
 
@@ -45,3 +53,6 @@ class CheckAnswer(BaseModel):
     forbidden: float = Field(description="Share of them that breaks an error which is not allowed.")
     findings: list[RuleFinding] = Field(description="Errors first, then by share.")
     memory: PredictedPeak | None = Field(description="Null where it can't be predicted: an unknown feature model.")
+    sharing: GpuSharing | None = Field(
+        description="Null unless a memory was asked about and the document is a sweep without resources.gpus_per_trial."
+    )

@@ -26,7 +26,11 @@ def check(
     what: Annotated[str, typer.Argument(metavar="PRESET|FILE", help="A preset's name, its file, or a sweep's file.")],
     gpu_memory_gb: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Memory of a GPU that it must fit, GB; without, that of this machine is shown."),
+        typer.Option(
+            metavar="N",
+            help="Memory of a GPU that it must fit, GB, which also tells how many of a sweep's trials would share it; "
+            "without, that of this machine is shown.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -80,6 +84,8 @@ def _print(checked: Checked) -> None:
             out.print(f"    {line}", markup=False, soft_wrap=True)
     if checked.memory is not None:
         _print_memory(checked.memory, checked.kind)
+    if checked.sharing is not None:
+        out.print(f"    {checked.sharing.reason}", markup=False, soft_wrap=True)
     errors = sum(finding.refuses for finding in checked.findings)
     warnings = sum(finding.severity == "warning" for finding in checked.findings)
     drawn = {"configuration": "", "space": f", {checked.samples} configurations drawn", "arms": f": {checked.samples}"}

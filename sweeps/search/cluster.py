@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,14 @@ import ray
 
 from f3rm_core import F3RMError
 from sweeps.errors import InvalidSpec, Issue
+from sweeps.search.gpu_memory import cluster_memory_gb, free_memory_gb
 from sweeps.search.lean_ray import lean_ray
 from sweeps.search.ray_environment import QUIET, end_users_of
 from sweeps.settings import Settings
-from sweeps.spec.sweep import Resources
+from sweeps.spec.check import memory_samples
+from sweeps.spec.memory import peaks_on_gpus
+from sweeps.spec.sharing import Sharing, share_gpus
+from sweeps.spec.sweep import Plan, Resources
 
 log = logging.getLogger("sweeps.driver")
 
@@ -34,15 +39,17 @@ class Slots:
     Args:
         concurrent: trials at once.
         cpus, gpus: of one trial.
+        sharing: of the GPUs; None: no two trials share one, or its memory is not known.
     """
 
     concurrent: int
     cpus: int
     gpus: float
+    sharing: Sharing | None = None
 
 
 @contextmanager
-def ray_cluster(settings: Settings, resources: Resources, *, trials: int, sweep_folder: Path) -> Iterator[Slots]:
+def ray_cluster(settings: Settings, plan: Plan, *, sweep_folder: Path) -> Iterator[Slots]:
     """Start Ray, or join the cluster of the settings, for the time of the block. Call it in the main thread: a local
     Ray's processes die with the thread that started them, so that a killed driver leaves none.
 
@@ -50,6 +57,7 @@ def ray_cluster(settings: Settings, resources: Resources, *, trials: int, sweep_
         InvalidSpec: no machine has what one trial needs.
     """
     folder: Path | None = None
+    resources, trials = plan.spec.resources, plan.spec.budget.trials
     if settings.ray_address:
         variables = {**QUIET, **settings.to_environment()}
         ray.init(
@@ -65,7 +73,7 @@ def ray_cluster(settings: Settings, resources: Resources, *, trials: int, sweep_
         folder = _session_folder(sweep_folder)
         _start(wanted * resources.cpus_per_trial, folder)
     try:
-        yield _slots(resources, trials)
+        yield _slots(plan, cluster_memory_gb if settings.ray_address else free_memory_gb)
     finally:
         ray.shutdown()
         if folder is not None:
@@ -93,21 +101,51 @@ def _start(cpus: int, folder: Path) -> None:
             log.warning("Ray did not start in time (is the machine busy?); trying again")
 
 
-def _slots(resources: Resources, trials: int) -> Slots:
+def _slots(plan: Plan, gpu_memory_gb: Callable[[], float | None]) -> Slots:
+    resources, trials = plan.spec.resources, plan.spec.budget.trials
     total = ray.cluster_resources()
-    gpus_there = total.get("GPU", 0.0)
-    gpus = resources.gpus_per_trial if resources.gpus_per_trial is not None else min(1.0, gpus_there)
-    _check(int(total.get("CPU", 0)), resources, "the Ray cluster")
-    if gpus > gpus_there:
+    cpus_there, gpus_there = int(total.get("CPU", 0)), total.get("GPU", 0.0)
+    _check(cpus_there, resources, "the Ray cluster")
+    gpus = resources.gpus_per_trial
+    if gpus is not None and gpus > gpus_there:
         raise InvalidSpec(
             [Issue("resources.gpus_per_trial", gpus, f"the Ray cluster has {gpus_there:g} GPUs; give at most so many")]
         )
-    fit = int(total["CPU"]) // resources.cpus_per_trial
+    fit = cpus_there // resources.cpus_per_trial
+    sharing = None
+    if gpus_there >= 1 and (gpus is None or 0 < gpus < 1):
+        sharing = _sharing(plan, gpu_memory_gb(), int(gpus_there), fit)
+    if gpus is None:
+        gpus = 1 / sharing.together if sharing else min(1.0, gpus_there)
     if gpus > 0:
-        fit = min(fit, int(gpus_there / gpus))
+        # Ray gives a trial a part of one GPU, or whole ones.
+        fit = min(fit, int(gpus_there) * trials_a_gpu(gpus) if gpus < 1 else int(gpus_there / gpus))
     if resources.max_concurrent is not None and resources.max_concurrent > fit:
         log.info("resources.max_concurrent=%d: %d trials fit at once", resources.max_concurrent, fit)
-    return Slots(max(1, min(fit, resources.max_concurrent or fit, trials)), resources.cpus_per_trial, gpus)
+    concurrent = max(1, min(fit, resources.max_concurrent or fit, trials))
+    return Slots(concurrent, resources.cpus_per_trial, gpus, sharing if sharing and sharing.together > 1 else None)
+
+
+def _sharing(plan: Plan, memory_gb: float | None, gpus: int, fit: int) -> Sharing | None:
+    """How many trials share a GPU: what the spec says, or what its memory bears; None where that is not known."""
+    resources = plan.spec.resources
+    if memory_gb is None:
+        if resources.gpus_per_trial is None:
+            log.info("1 trial a GPU: nvidia-smi does not tell its memory")
+        return None
+    if resources.gpus_per_trial is not None:
+        together = trials_a_gpu(resources.gpus_per_trial)
+        return Sharing(together, memory_gb, f"resources.gpus_per_trial={resources.gpus_per_trial:g}")
+    wanted = min(fit, resources.max_concurrent or fit, plan.spec.budget.trials)
+    peaks_gb = peaks_on_gpus(memory_samples(plan), plan.scene)
+    sharing = share_gpus(plan, peaks_gb, memory_gb, gpus=gpus, most=math.ceil(wanted / gpus))
+    log.info("%s", sharing.reason)
+    return sharing
+
+
+def trials_a_gpu(gpus: float) -> int:
+    """Trials that Ray places on one GPU; it counts in ten-thousandths."""
+    return max(1, int(1 / (gpus - 1e-9)))
 
 
 def _check(cpus: int, resources: Resources, where: str) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 from sweeps.search.earlier import EARLIER, Earlier
 from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
+from sweeps.search.packing import NEWEST, Packing
 from sweeps.search.refusal import Refusal, refusal_of
 from sweeps.search.rungs import hopeless
 from sweeps.search.standings import Standings
 from sweeps.search.stopping import Spent, Stop, StopRules
 from sweeps.search.study import Study
 from sweeps.search.trial import TrialJob
+from sweeps.spec.memory import PEAK_MEMORY
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import Failed, RungRecord, TrialRecord
@@ -84,8 +86,16 @@ class Conductor:
         self._idle = False
         self.device: str | None = None
         """What trials run on, "cuda" or "cpu", for the prediction of their memory; None: what this machine has."""
+        self._packing: Packing | None = None
+        self._waiting: int | None = None  # the trial that has no room on the GPUs yet
         self.stop: Stop | None = None
         """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
+
+    def share_gpus(self, packing: Packing) -> None:
+        """Let trials share GPUs, as far as their memory allows. It learns from what was measured before."""
+        self._packing = packing
+        for trial in [trial for trial in self._held.trials() if trial.device == "cuda"][-NEWEST:]:
+            self._learn_memory(trial)
 
     def next_job(self) -> TrialJob | None:
         """What a free worker does now; None: nothing, until one that runs has ended, or never where none runs."""
@@ -95,13 +105,17 @@ class Conductor:
                 refusal = self._refusal(trial.configuration)
             else:
                 decision = self._strategy.next(self.history)
-                if decision is None:
+                if decision is None or (isinstance(decision, Resume) and not self._has_room(decision.number)):
                     self._idle = bool(self.running)  # asked again before one of them has ended, it would say the same
                     return None
                 if isinstance(decision, Start):
                     trial, refusal = self._new_trial(decision)
                 else:
                     trial, refusal = self._promote(decision), None
+            if refusal is None and not self._has_room(trial.number):
+                self._queued.insert(0, trial.number)  # others would take its room again and again
+                self._idle = True
+                return None
             if refusal is None:
                 return self._launch(trial)
             trial = self._held.fail_queued_trial(trial.number, Failed(refusal.reason, refusal.message))
@@ -115,13 +129,18 @@ class Conductor:
         Args:
             number: the trial.
             message: what is known of the worker's end, where it has stored none itself.
-            failure: what the trial fails of; None: the worker was lost, and the trial is tried again.
+            failure: what the trial fails of; None: the worker was lost, and the trial is tried again. Out of memory
+                on a GPU that others may have shared is not held against it: it is tried again, alone.
         """
         self.running.discard(number)
         self._idle = False
+        if self._packing is not None and self._packing.end(number) and failure is not None and failure.reason == "oom":
+            self._packing.keep_alone(number)
+            message, failure = f"{failure.message}; others may have shared its GPU: next it runs alone", None
         trial = self._held.close_attempt(number, message=message, failure=failure)
         rungs = self._held.rungs(number)
         self._recall(trial, rungs)
+        self._learn_memory(trial)
         if trial.state == "queued":
             log.warning("trial %d: lost (%s); it is queued again", number, message)
             self._queued.append(number)
@@ -129,6 +148,29 @@ class Conductor:
             self._note_pause(trial)
         else:
             self._note_end(trial, rungs)
+
+    # Memory of shared GPUs
+
+    def _has_room(self, number: int) -> bool:
+        """Whether a trial fits beside those that run; it always does where none runs."""
+        if self._packing is None or self._packing.has_room(number, *self._memory_of(number)):
+            self._waiting = None
+            return True
+        if number != self._waiting:
+            log.info("trial %d: waits until there is room on the GPUs", number)
+            self._waiting = number
+        return False
+
+    def _memory_of(self, number: int) -> tuple[dict[str, Any], float]:
+        """A trial's configuration, and the most that it took up to its last rung, GB."""
+        known = self.history[number]
+        return self._plan.configuration(known.parameters, number), most_memory_gb(known)
+
+    def _learn_memory(self, trial: TrialRecord) -> None:
+        if self._packing is not None and trial.device == "cuda":
+            configuration, measured_gb = self._memory_of(trial.number)
+            if measured_gb:
+                self._packing.learn(configuration, measured_gb)
 
     def _may_start(self) -> bool:
         if self.stop is None:
@@ -142,7 +184,9 @@ class Conductor:
         return bool(self._queued) or self._strategy.next(self.history) is not None
 
     def stop_waiting(self) -> None:
-        """End every trial that still waits at a rung: the sweep is over."""
+        """End every trial that still waits, at a rung or to be started: the sweep is over."""
+        for number in self._queued:  # finishing the sweep cancels them
+            self._study.give_up(self._held.trial(number))
         self._standings.see(self.history)
         for step in self._goal.rungs[:-1]:
             for number in self._standings.in_line(step):
@@ -231,6 +275,8 @@ class Conductor:
         attempt = self._held.start_attempt(number)
         self.running.add(number)
         known = self.history[number]
+        if self._packing is not None:
+            self._packing.start(number, *self._memory_of(number))
         self.history[number] = replace(known, state="running", running_to=trial.target_step)
         measured = known.rungs
         if not measured:
@@ -250,7 +296,8 @@ class Conductor:
             sweep_folder=self._sweep_folder,
             trial_hours=spec.budget.trial_hours,
             hours_before=measured[-1].seconds / 3600 if measured else 0.0,
-            peak_memory_gb_before=max((rung.metrics.get("peak_memory_gb", 0.0) for rung in measured), default=0.0),
+            peak_memory_gb_before=most_memory_gb(known),
+            shares_gpu=self._packing is not None,
         )
 
     def _note_end(self, trial: TrialRecord, rungs: Sequence[RungRecord]) -> None:
@@ -268,6 +315,11 @@ class Conductor:
 
     def _recall(self, trial: TrialRecord, rungs: Sequence[RungRecord]) -> None:
         self.history[trial.number] = recall(trial, rungs)
+
+
+def most_memory_gb(trial: TrialHistory) -> float:
+    """The most that a trial was measured to take at its rungs, GB; 0 where nothing was."""
+    return max((rung.metrics.get(PEAK_MEMORY, 0.0) for rung in trial.rungs), default=0.0)
 
 
 def _short(value: Any) -> str:

@@ -194,7 +194,7 @@ class _Drive:
         self.conductor = conductor = self._conductor(study, plan)
         if self._stopping() or not conductor.is_work_left():
             return
-        with ray_cluster(self.settings, spec.resources, trials=spec.budget.trials, sweep_folder=self.folder) as slots:
+        with ray_cluster(self.settings, plan, sweep_folder=self.folder) as slots:
             self._ray = [] if self.settings.ray_address else local_ray()
             try:
                 self._run_trials(conductor, slots, plan)
@@ -203,6 +203,7 @@ class _Drive:
         self._plot(study, plan)
 
     def _run_trials(self, conductor: Conductor, slots: Slots, plan: Plan) -> None:
+        from sweeps.search.packing import Packing, need_of
         from sweeps.search.preparing import Preparation
 
         self._listen_to_signals()  # Ray has put its own in their place, which abort the process
@@ -214,6 +215,8 @@ class _Drive:
             return
         self.gpus_per_trial = slots.gpus
         conductor.device = "cuda" if slots.gpus else "cpu"
+        if slots.sharing is not None:
+            conductor.share_gpus(Packing(slots.sharing, lambda configuration: need_of(configuration, plan.scene)))
         log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
         tune(
             conductor,

@@ -12,6 +12,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from sweeps.search.conductor import Conductor
+from sweeps.search.worker import OUT_OF_MEMORY
 from sweeps.store.records import Failed
 
 log = logging.getLogger("sweeps.driver")
@@ -66,7 +67,9 @@ class SweepSearcher(_NotSaved, Searcher):
         if result is not None and result.get("outcome") == "cancelled":
             self.stopping = True
             self._on_cancelled()
-        if not error:
+        if result is not None and result.get("outcome") == OUT_OF_MEMORY:
+            self._ended(trial_id, result["message"], Failed("oom", result["message"], result["detail"]))
+        elif not error:
             self._ended(trial_id, "its worker ended without a result", None)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

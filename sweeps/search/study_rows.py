@@ -1,9 +1,9 @@
 """Rows of Optuna's study, each written in one transaction.
 
 Optuna's public calls write one attribute a transaction, read the trial back before each of them, and read the notes of
-all trials to write one: some forty transactions a trial, and more with every trial. Here a proposal is one
-transaction, and so is an end. The tables are Optuna 5.0's
-own; the tests read them back through its public face.
+all trials to write one: some thirty transactions a trial, and more work with every trial. Here a proposal is one
+transaction, and so is an end. The tables are Optuna 5.0's own; the tests compare with rows that its public calls wrote
+(docs/adr/0012-optunas-rows-in-one-transaction.md).
 """
 
 from __future__ import annotations

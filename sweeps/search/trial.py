@@ -65,6 +65,7 @@ class TrialJob:
         trial_hours: a trial that takes longer fails with `timeout`.
         hours_before: of them, what earlier attempts have used.
         peak_memory_gb_before: the most that it took up to the last rung.
+        shares_gpu: whether others may run on its GPU: out of memory may be their fault.
     """
 
     sweep_id: str
@@ -79,6 +80,7 @@ class TrialJob:
     trial_hours: float | None = None
     hours_before: float = 0.0
     peak_memory_gb_before: float = 0.0
+    shares_gpu: bool = False
 
     @property
     def folder(self) -> Path:
@@ -147,7 +149,7 @@ class _TimedOut(TrainingFailed):
     reason = "timeout"
 
 
-def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome:
+def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome | Failed:
     """Train a job and store its end under the attempt's token. Raises nothing that training can cause.
 
     Args:
@@ -156,7 +158,8 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
         trainer: what trains it.
 
     Returns:
-        How the attempt ended. "stale" and "cancelled" store nothing: somebody else has decided.
+        How the attempt ended. "stale" and "cancelled" store nothing: somebody else has decided. A failure is one that
+        is not stored either: out of memory on a shared GPU, of which the driver knows who else was there.
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -172,6 +175,8 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         failure = failure_of(error)
+        if job.shares_gpu and failure.reason == "oom":
+            return failure
         # An unknown exception may leave a broken GPU context or library behind.
         outcome: Outcome = "spoiled" if failure.reason == "crashed" else "failed"
         del error

@@ -10,10 +10,14 @@ from typing import Any
 
 from ray import tune
 
-from sweeps.search.trial import Outcome, TrialJob, load_trainer, run_attempt
+from sweeps.search.trial import TrialJob, load_trainer, run_attempt
 from sweeps.settings import Settings
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.database import Database
+from sweeps.store.records import Failed
+
+OUT_OF_MEMORY = "out of memory"
+"""Outcome of an attempt whose failure the driver has to judge: its GPU was shared."""
 
 
 class SpoiledWorker(Exception):
@@ -41,7 +45,9 @@ class TrialWorker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train the job to its end. Its result is in the store; Ray Tune learns only how it ended."""
-        outcome: Outcome = run_attempt(self._job, self._store, self._trainer)
+        outcome = run_attempt(self._job, self._store, self._trainer)
+        if isinstance(outcome, Failed):
+            return {"done": True, "outcome": OUT_OF_MEMORY, "message": outcome.message, "detail": outcome.detail}
         if outcome == "spoiled":
             raise SpoiledWorker(f"trial {self._job.number} crashed; the store has the traceback")
         return {"done": True, "outcome": outcome}

@@ -17,6 +17,7 @@ from sweeps.spec.finding import Finding
 from sweeps.spec.memory import Memory, memory_of
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 from sweeps.spec.rules import IMPOSSIBLE, RULES
+from sweeps.spec.sharing import Sharing, share_gpus
 from sweeps.spec.sweep import Plan, check_spec, parse_spec
 
 SAMPLES = 512
@@ -38,6 +39,7 @@ class Checked:
         forbidden: share of them that breaks an error which is not allowed; with memory's, at least the larger share.
         findings: errors first, by share.
         memory: the largest predicted peak; None: nothing could be predicted, or nobody asked.
+        sharing: how many of a sweep's trials would share the GPU asked about; None: nobody asked, or the sweep says it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Checked:
     forbidden: float
     findings: tuple[Finding, ...]
     memory: Memory | None = None
+    sharing: Sharing | None = None
 
     @property
     def ok(self) -> bool:
@@ -111,11 +114,18 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
 
 def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None) -> Checked:
     """`check_plan`, and the memory of some of the configurations drawn, or of all arms."""
+    memory = memory_of(memory_samples(plan), plan.scene, gpu_memory_gb)
+    checked = _with_memory(check_plan(plan), memory)
+    if gpu_memory_gb is None or plan.spec.resources.gpus_per_trial is not None:
+        return checked
+    return replace(checked, sharing=share_gpus(plan, memory.peaks_gb if memory else (), gpu_memory_gb))
+
+
+def memory_samples(plan: Plan) -> list[dict[str, Any]]:
+    """Configurations that stand for a sweep where memory is predicted: drawn from its space, or all its arms."""
     if plan.ablation is None:
-        drawn = list(_drawn(plan, MEMORY_SAMPLES))
-    else:
-        drawn = [plan.configuration(arm.values, number) for number, arm in enumerate(plan.ablation.arms)]
-    return _with_memory(check_plan(plan), memory_of(drawn, plan.scene, gpu_memory_gb))
+        return list(_drawn(plan, MEMORY_SAMPLES))
+    return [plan.configuration(arm.values, number) for number, arm in enumerate(plan.ablation.arms)]
 
 
 def check_plan(plan: Plan, *, samples: int = SAMPLES) -> Checked:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,12 +40,14 @@ class Memory:
         limit_gb: that they were held against; None: none.
         share_over: of the configurations, over the limit.
         finding: the first one over the limit, with what helps; None: there is none.
+        peaks_gb: predicted of each configuration, as far as they can be.
     """
 
     largest: PredictedMemory
     limit_gb: float | None
     share_over: float
     finding: Finding | None
+    peaks_gb: tuple[float, ...] = ()
 
 
 def predicted_memory(
@@ -166,7 +169,17 @@ def memory_of(
     finding = memory_finding(over[0], scene, limit_gb, **place) if over and limit_gb is not None else None
     largest = max((predicted for predicted, _ in found), key=lambda one: one.total_bytes)
     share = len(over) / len(configurations)
-    return Memory(largest, limit_gb, share, replace(finding, share=share) if finding else None)
+    peaks_gb = tuple(predicted.total_bytes / 1e9 for predicted, _ in found)
+    return Memory(largest, limit_gb, share, replace(finding, share=share) if finding else None, peaks_gb)
+
+
+def peaks_on_gpus(configurations: Iterable[Configuration], scene: Scene | SceneSize | None) -> list[float]:
+    """Predicted peaks of configurations on this cluster's GPUs, GB, as far as they can be predicted."""
+    found = []
+    for configuration in configurations:
+        with suppress(InvalidParameter):  # the rules, or the training, say what of it
+            found.append(predicted_memory_gb(configuration, scene, device="cuda"))
+    return found
 
 
 def check_limit(limit_gb: float) -> None:

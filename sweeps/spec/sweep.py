@@ -85,8 +85,9 @@ class Budget(_Part):
 
 
 class Resources(_Part):
-    """What one trial takes. gpus_per_trial null: 1 where the cluster has a GPU, else 0. max_concurrent null: as
-    many as fit. cpus_per_trial is also the number of threads of a trial."""
+    """What one trial takes. gpus_per_trial null: none where there is no GPU, else so much of one that its memory bears
+    the trials which share it. max_concurrent null: as many as fit. cpus_per_trial is also the number of threads of a
+    trial."""
 
     gpus_per_trial: float | None = Field(default=None, ge=0, le=64)
     cpus_per_trial: int = Field(default=1, ge=1, le=1024)

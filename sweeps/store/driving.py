@@ -14,7 +14,6 @@ from sweeps.errors import LeaseHeld, LeaseLost, WrongState
 from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, Failed, Process, RungRecord, SweepRecord, TrialRecord
-from sweeps.store.repository import cancel_now, is_live
 from sweeps.store.rows import (
     attempt_record,
     counts_of,
@@ -27,6 +26,7 @@ from sweeps.store.rows import (
     trial_row,
 )
 from sweeps.store.states import FINISHED_SWEEP
+from sweeps.store.transitions import cancel_now, is_live
 
 
 class DrivenSweep:

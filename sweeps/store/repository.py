@@ -5,29 +5,26 @@ A running sweep whose driver has died is shown as `interrupted`: every read sett
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from sweeps.errors import IdempotencyConflict, InvalidCursor, InvalidSpec, Issue, UnknownSweep, WrongState
+from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep, WrongState
 from sweeps.spec.sweep import SweepSpec
+from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
-from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
-from sweeps.store.processes import is_dead
+from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
     counts_of,
     lease_record,
-    open_attempts,
     report_record,
     rungs_of,
     sweep_record,
@@ -36,6 +33,7 @@ from sweeps.store.rows import (
     trial_row,
 )
 from sweeps.store.states import RESUMABLE, RETRIED_ON_RESUME, SweepState, TrialState
+from sweeps.store.transitions import cancel_now, is_live, queue_again
 
 MAX_PAGE = 500
 _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"  # none that look alike
@@ -169,11 +167,11 @@ class Repository:
         if state is not None:
             query = query.where(SweepRow.state == state)
         if cursor is not None:
-            created, sweep_id = _read_cursor(cursor, 2)
+            created, sweep_id = read_cursor(cursor, 2)
             try:
                 after = datetime.fromisoformat(created)
             except ValueError:
-                raise _bad_cursor(cursor) from None
+                raise bad_cursor(cursor) from None
             query = query.where(tuple_(SweepRow.created_at, SweepRow.id) < tuple_(after, sweep_id))
         with self.database.read() as session:
             rows = list(session.scalars(query))
@@ -181,7 +179,7 @@ class Repository:
         more = len(rows) > limit
         rows = rows[:limit]
         items = [sweep_record(row, counts[row.id]) for row in rows]
-        return Page(items, _cursor(rows[-1].created_at.isoformat(), rows[-1].id) if more else None)
+        return Page(items, cursor_of(rows[-1].created_at.isoformat(), rows[-1].id) if more else None)
 
     def request_cancel(self, sweep_id: str) -> SweepRecord:
         """Cancel a sweep: at once where no driver runs it, else its driver sees the request within seconds.
@@ -222,7 +220,7 @@ class Repository:
                 if trial.state == "cancelled" or (
                     row.state == "failed" and trial.state == "failed" and trial.failure_reason in RETRIED_ON_RESUME
                 ):
-                    _queue_again(session, trial)
+                    queue_again(session, trial)
             ended = sum(trial.state in ("completed", "failed", "pruned") for trial in trials)
             if row.state == "failed" and ended >= row.trials_planned:
                 reasons = sorted({trial.failure_reason or "" for trial in trials if trial.state == "failed"})
@@ -311,16 +309,16 @@ class Repository:
         if state is not None:
             query = query.where(TrialRow.state == state)
         if cursor is not None:
-            (number,) = _read_cursor(cursor, 1)
+            (number,) = read_cursor(cursor, 1)
             if not number.isdecimal():
-                raise _bad_cursor(cursor)
+                raise bad_cursor(cursor)
             query = query.where(TrialRow.number > int(number))
         with self.database.read() as session:
             sweep_row(session, sweep_id)
             rows = list(session.scalars(query))
         more = len(rows) > limit
         rows = rows[:limit]
-        return Page([trial_record(row) for row in rows], _cursor(str(rows[-1].number)) if more else None)
+        return Page([trial_record(row) for row in rows], cursor_of(str(rows[-1].number)) if more else None)
 
     def all_trials(self, sweep_id: str) -> list[TrialRecord]:
         """All trials by number.
@@ -357,45 +355,5 @@ class Repository:
             return [report_record(row) for row in session.scalars(query.order_by(ReportRow.id))]
 
 
-def is_live(lease: LeaseRow | None, now: datetime) -> bool:
-    """Whether a lease is held by a driver that may still live."""
-    return lease is not None and lease.expires_at > now and not is_dead(lease_record(lease).process)
-
-
-def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
-    """End a sweep as cancelled, with whatever of it is not finished."""
-    for attempt in open_attempts(session, sweep.id):
-        attempt.outcome, attempt.ended_at, attempt.message = "cancelled", now, "the sweep was cancelled"
-    query = select(TrialRow).where(TrialRow.sweep_id == sweep.id, TrialRow.state.in_(["queued", "running", "paused"]))
-    for trial in session.scalars(query):
-        trial.state, trial.finished_at = "cancelled", now
-    sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
-
-
-def _queue_again(session: Session, trial: TrialRow) -> None:
-    """A trial that had reported at its rung waits there again; every other one trains to it."""
-    rung = session.get(RungRow, (trial.sweep_id, trial.number, trial.target_step))
-    trial.state, trial.finished_at = "queued" if rung is None else "paused", None
-    trial.failure_reason, trial.failure_message, trial.failure_detail = None, None, None
-
-
 def _new_id() -> str:
     return "s" + "".join(secrets.choice(_ID_LETTERS) for _ in range(7))
-
-
-def _cursor(*parts: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, count: int) -> list[str]:
-    try:
-        parts: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
-        raise _bad_cursor(cursor) from None
-    if not (isinstance(parts, list) and len(parts) == count and all(isinstance(part, str) for part in parts)):
-        raise _bad_cursor(cursor)
-    return parts
-
-
-def _bad_cursor(cursor: str) -> InvalidCursor:
-    return InvalidCursor(f"cursor={cursor!r}: not a cursor of this listing; leave it out to start at the beginning")

@@ -155,6 +155,20 @@ def test_out_of_memory_has_its_reason_and_the_process_trains_on(run: Runner, mon
     assert run(1).steps == 1
 
 
+@pytest.mark.parametrize("said", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"])
+def test_a_library_that_finds_no_memory_is_out_of_memory_and_another_error_is_not(run: Runner, said: str) -> None:
+    def fail(message: str) -> Callable[[Report], None]:
+        def on_report(report: Report) -> None:
+            raise RuntimeError(message)
+
+        return on_report
+
+    with pytest.raises(OutOfMemory):
+        run(1, on_report=fail(said))
+    with pytest.raises(RuntimeError, match="an illegal memory access"):
+        run(1, on_report=fail("CUDA error: an illegal memory access was encountered"))
+
+
 def test_no_steps_is_refused(run: Runner) -> None:
     with pytest.raises(InvalidParameter, match="max_num_iterations=0"):
         run(0)

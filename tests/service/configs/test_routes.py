@@ -30,6 +30,15 @@ def test_memory_that_a_gpu_does_not_have(client: TestClient) -> None:
     assert memory["peak_memory_gb"] > 4.0
 
 
+def test_how_many_trials_would_share_a_gpu(client: TestClient, tiny_scene: Path) -> None:
+    space = {"max_res": {"type": "int", "low": 512, "high": 1024}}
+    document = {"name": "s", "scene": str(tiny_scene), "space": space}
+    sharing = client.post(URL, json=document, params={"gpu_memory_gb": 80}).json()["sharing"]
+    assert (sharing["together"], sharing["gpu_memory_gb"]) == (4, 80.0)
+    assert sharing["reason"].startswith("4 trials share a GPU of 80 GB, which would hold ")
+    assert client.post(URL, json=document).json()["sharing"] is None
+
+
 @pytest.mark.parametrize("gpu_memory_gb", ["0", "-1", "nan", "x"])
 def test_a_memory_that_is_none_is_refused(client: TestClient, gpu_memory_gb: str) -> None:
     answer = client.post(URL, json={"parameters": {}}, params={"gpu_memory_gb": gpu_memory_gb})

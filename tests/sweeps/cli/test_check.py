@@ -68,6 +68,23 @@ class TestCheck:
         assert f"error  memory-limit  {100 * share:.0f}% of the space" in ran.out
         assert "largest of 64 drawn" in ran.out
 
+    def test_how_many_trials_would_share_a_gpu(self, command: Command, tmp_path: Path, tiny_scene: Path) -> None:
+        space = {"train_num_rays_per_batch": {"type": "categorical", "choices": [1024, 2048]}}
+        document = {"name": "s", "scene": str(tiny_scene), "space": space}
+        file = tmp_path / "sweep.yaml"
+        file.write_text(yaml.safe_dump(document))
+        sharing = json.loads(command("check", file, "--gpu-memory-gb", 8, "--json").out)["sharing"]
+        peak = json.loads(command("check", file, "--gpu-memory-gb", 8, "--json").out)["memory"]["peak_memory_gb"]
+        assert sharing["together"] == min(4, int(0.9 * 8 / (peak + 0.7)))
+        assert sharing["together"] > 1
+        assert (
+            f"    {sharing['together']} trials share a GPU of 8 GB: 90%"
+            in command("check", file, "--gpu-memory-gb", 8).out
+        )
+        assert json.loads(command("check", file, "--json").out)["sharing"] is None
+        file.write_text(yaml.safe_dump({**document, "resources": {"gpus_per_trial": 1}}))
+        assert json.loads(command("check", file, "--gpu-memory-gb", 8, "--json").out)["sharing"] is None
+
     @pytest.mark.parametrize("limit", ["0", "-1", "nan"])
     def test_a_memory_that_is_none_is_one_line(self, command: Command, limit: str) -> None:
         ran = command("check", "f3rm_default", "--gpu-memory-gb", limit)

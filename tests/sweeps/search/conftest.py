@@ -79,6 +79,21 @@ def drive(settings: Settings) -> Iterator[Callable[[SweepRecord, str], subproces
             process.wait()
 
 
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a program of this name on the path that prints what it is given, for each GPU free MiB and MIG mode."""
+
+    def say(answer: str, exit_code: int = 0) -> None:
+        program = tmp_path / "bin" / "nvidia-smi"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\nexit {exit_code}\n")
+        program.chmod(0o755)
+        if str(program.parent) not in os.environ["PATH"]:
+            monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+    return say
+
+
 def wait_until(condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
     """Wait for a condition that another process brings about."""
     deadline = time.monotonic() + seconds

@@ -108,6 +108,18 @@ class Troubled(Quick):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Greedy(Slow):
+    """Two trials run out of memory: one the first time only, as if its neighbour had taken it, one each time."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """By the trial's number: see test_driver."""
+        before = len(list(job.folder.glob("try-*")))
+        (job.folder / f"try-{before}").touch()
+        if job.number == 3 or (job.number == 1 and before == 0):
+            raise OutOfMemory("wanted 99 GB")
+        super().work(job, on_report)
+
+
 class Hopeless(Quick):
     """What all trials need can't be had."""
 

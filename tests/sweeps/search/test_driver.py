@@ -193,6 +193,32 @@ def test_a_sweep_is_cancelled_and_resumed_and_stopped_in_good_order(
     assert set(repository.get_sweep(sweep.id).counts) == {"queued"}
 
 
+def test_trials_share_a_gpu_and_what_runs_out_of_memory_there_is_tried_alone(
+    settings: Settings,
+    repository: Repository,
+    spec_of: MakeSpec,
+    drive: Drive,
+    nvidia_smi: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nvidia_smi("24000, [N/A]")
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 2, "GPU": 1}')  # declared: nothing here computes on it
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 6}, resources={}))
+    assert drive(sweep, "Greedy").wait(timeout=280) == COMPLETED
+    trials = repository.all_trials(sweep.id)
+    assert [trial.failure_reason for trial in trials] == [None, None, None, "oom", None, None]
+    outcomes = [[attempt.outcome for attempt in repository.attempts(sweep.id, trial.number)] for trial in trials]
+    assert outcomes == [["completed"], ["lost", "completed"], ["completed"], ["lost", "failed"], *[["completed"]] * 2]
+    for number in (1, 3):
+        message = repository.attempts(sweep.id, number)[0].message
+        assert message == "wanted 99 GB; others may have shared its GPU: next it runs alone"
+    assert trials[3].failure_message == "wanted 99 GB"
+    assert "fake_trainers.py" in (trials[3].failure_detail or "")
+    log = (settings.sweep_dir(sweep.id) / "driver.log").read_text()
+    assert "2 trials share a GPU of 25.2 GB" in log
+    assert "2 at once, 1 CPUs and 0.5 GPUs each" in log
+
+
 def test_what_all_trials_need_is_missed_before_any_starts(
     settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
 ) -> None:

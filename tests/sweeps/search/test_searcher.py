@@ -124,6 +124,19 @@ def test_rays_out_of_memory_is_not_tried_again(make_desk: Callable[..., Desk]) -
     assert [(trial.state, trial.failure_reason) for trial in desk.ended] == [("failed", "oom")]
 
 
+def test_a_workers_word_of_a_full_gpu_reaches_the_conductor(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(budget={"trials": 1})
+    desk.searcher.suggest("a")
+    said = {"outcome": "out of memory", "message": "CUDA out of memory", "detail": "Traceback ..."}
+    desk.searcher.on_trial_complete("a", said)
+    (failed,) = desk.ended  # nothing shares a GPU here, so it stands
+    assert (failed.failure_reason, failed.failure_message, failed.failure_detail) == (
+        "oom",
+        "CUDA out of memory",
+        "Traceback ...",
+    )
+
+
 def test_values_that_do_not_go_together_fail_without_a_launch(make_desk: Callable[..., Desk]) -> None:
     space = {
         "max_res": {"type": "categorical", "choices": [64]},

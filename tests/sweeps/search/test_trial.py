@@ -21,12 +21,13 @@ from f3rm_core import (
     scene_digest,
 )
 from sweeps.errors import StoreUnavailable
-from sweeps.search.trial import TrialJob, failure_of, run_attempt
+from sweeps.search.trial import Outcome, TrialJob, failure_of, run_attempt
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import this_process
+from sweeps.store.records import Failed
 from sweeps.store.repository import Repository
 
 Train = Callable[[TrialJob, Callable[[Report], None], Path | None], TrainResult]
@@ -67,7 +68,7 @@ class Bench:
             **job,
         )
 
-    def run(self, train: Train) -> str:
+    def run(self, train: Train) -> Outcome | Failed:
         return run_attempt(self.job, AttemptStore(self.repository.database), Trainer(train))
 
     @property
@@ -133,6 +134,22 @@ def test_every_exception_has_its_reason(
     trial = bench.trial
     assert (trial.state, trial.failure_reason, trial.failure_message) == ("failed", reason, message)
     assert trial.metrics == {}
+
+
+def test_out_of_memory_on_a_shared_gpu_is_left_to_the_driver(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(shares_gpu=True)
+
+    def train(job: TrialJob, on_report: Callable[[Report], None], resume: Path | None) -> TrainResult:
+        raise OutOfMemory("wanted 9 GB")
+
+    failure = bench.run(train)
+    assert isinstance(failure, Failed)
+    assert (failure.reason, failure.message) == ("oom", "wanted 9 GB")
+    assert "OutOfMemory" in (failure.detail or "")
+    assert bench.trial.state == "running"
+    assert bench.held.close_attempt(0, message="in company").state == "queued"
+    other = make_bench(shares_gpu=True)
+    assert other.run(lambda job, on_report, resume: result(metrics_of(1.0), job)) == "completed"
 
 
 def test_torchs_out_of_memory_is_known_by_name() -> None:
