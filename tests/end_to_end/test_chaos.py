@@ -5,7 +5,9 @@ What is known to go wrong between Ray Tune 2.60 and Optuna 5, and the test in te
 
 - process starts cost 2.6 s a trial: test_driver, every_failure_gets_its_reason (actors are used again)
 - stopped trials are told as complete, with values of a lower rung: test_conductor, the_best_go_on
-- no constraints; samplers never see failures: test_conductor, a_broken_limit_is_never_promoted
+- no constraints; samplers never see failures: test_conductor, a_broken_limit_is_never_promoted; test_study,
+  a_diverging_region_is_avoided
+- pruners take one objective only, and PRUNED takes no values: test_conductor, one_objective_or_three
 - sweeps share one study by default: test_study, sweeps_of_one_name_have_studies_of_their_own
 - a missing objective leaves a row running for ever: test_trial, one_that_is_missing_crashed
 - a restored searcher leaves zombie rows and runs configurations twice, and a scheduler's state is not saved: here, and
@@ -14,8 +16,11 @@ What is known to go wrong between Ray Tune 2.60 and Optuna 5, and the test in te
 - max_concurrent_trials counts paused trials, and hangs: test_searcher, trials_that_wait_take_no_slot
 - a saved searcher holds the database's password: test_searcher, ray_tune_gets_no_copy_and_no_password
 - a finished row takes no attributes, and numpy's scalars raise: test_study, an_end_has_all_its_attributes
+- heartbeats cover only rows that record one, so that dead rows run for ever: test_study, strays_are_failed
 - Alembic's table of versions is Optuna's: tests/sweeps/store/test_database.py
-- the dashboard lets anybody delete: tests/service/test_dashboard.py
+- the dashboard lets anybody delete, and works at the root alone: tests/service/test_dashboard.py
+
+Reports from within Tune and pauses by its scheduler go wrong as well; neither is used (docs/adr/0011).
 """
 
 from __future__ import annotations
