@@ -36,6 +36,7 @@ class Launcher:
         self._repository = repository
         self._settings = settings
         self._drivers: dict[str, subprocess.Popen[bytes]] = {}
+        self._began: set[str] = set()  # sweeps that their driver was seen to hold
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="launcher", daemon=True)
@@ -61,6 +62,7 @@ class Launcher:
                 del self._drivers[sweep_id]
                 self._settle(sweep_id, driver.returncode)
         running = {sweep.id for sweep in self._repository.list_sweeps(state="running", limit=200).items}
+        self._began |= running & set(self._drivers)
         places = self._settings.max_drivers - len(running | set(self._drivers))
         waiting = [sweep_id for sweep_id in self._repository.sweeps_to_start() if sweep_id not in self._drivers]
         for sweep_id in waiting:
@@ -94,6 +96,7 @@ class Launcher:
             self._wake.wait(POLL_SECONDS)
 
     def _launch(self, sweep_id: str) -> None:
+        self._began.discard(sweep_id)
         try:
             self._drivers[sweep_id] = start_driver(self._settings.sweeps, sweep_id)
         except OSError as error:
@@ -107,6 +110,8 @@ class Launcher:
             return
         log = driver_log(self._settings.sweeps, sweep_id)
         logger.warning("sweep %s: driver ended with code %d; see %s", sweep_id, exit_code, log)
+        if sweep_id in self._began:  # where it is queued again, somebody has resumed it since
+            return
         try:
             if self._repository.get_sweep(sweep_id).state == "queued":
                 said = last_line(log) or "it printed nothing"
@@ -114,7 +119,7 @@ class Launcher:
                     sweep_id,
                     f"its driver ended with code {exit_code} before it began: {said} (all of it: {log})",
                 )
-        except UnknownSweep:
+        except (UnknownSweep, WrongState):  # it is gone, or was held after all
             return
 
     def _fail(self, sweep_id: str, error: str) -> None:

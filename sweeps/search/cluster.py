@@ -134,8 +134,9 @@ def _sharing(plan: Plan, memory_gb: float | None, gpus: int, fit: int) -> Sharin
             log.info("1 trial a GPU: nvidia-smi does not tell its memory")
         return None
     if resources.gpus_per_trial is not None:
-        together = trials_a_gpu(resources.gpus_per_trial)
-        return Sharing(together, memory_gb, f"resources.gpus_per_trial={resources.gpus_per_trial:g}")
+        # On several GPUs room is given for the worst placement; who sets the number has thought of a better one.
+        watched_gb = memory_gb if gpus == 1 else math.inf
+        return Sharing(trials_a_gpu(resources.gpus_per_trial), watched_gb, "as resources.gpus_per_trial says")
     wanted = min(fit, resources.max_concurrent or fit, plan.spec.budget.trials)
     peaks_gb = peaks_on_gpus(memory_samples(plan), plan.scene)
     sharing = share_gpus(plan, peaks_gb, memory_gb, gpus=gpus, most=math.ceil(wanted / gpus))
