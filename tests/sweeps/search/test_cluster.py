@@ -82,10 +82,14 @@ def test_a_fraction_that_is_asked_for_is_given_and_on_one_gpu_its_memory_watched
     assert slots(16, 2, gpus_per_trial=0.0) == Slots(16, 1, 0.0, None)
 
 
-def test_memory_that_nobody_knows_is_not_shared(slots: Callable[..., Slots], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gpu_whose_memory_nobody_knows_is_shared_only_where_that_is_asked_for(
+    slots: Callable[..., Slots], caplog: pytest.LogCaptureFixture
+) -> None:
     assert slots(16, 2, None) == Slots(2, 1, 1.0, None)
     assert "nvidia-smi does not tell its memory" in caplog.text
-    assert slots(16, 2, None, gpus_per_trial=0.5) == Slots(4, 1, 0.5, None)
+    found = slots(16, 1, None, gpus_per_trial=0.5)
+    assert found.sharing is not None
+    assert (found.concurrent, found.sharing.together, found.sharing.room_gb) == (2, 2, math.inf)
 
 
 def test_what_the_cluster_has_not_is_refused(slots: Callable[..., Slots]) -> None:
