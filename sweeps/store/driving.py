@@ -26,7 +26,7 @@ from sweeps.store.rows import (
     trial_row,
 )
 from sweeps.store.states import FINISHED_SWEEP
-from sweeps.store.transitions import cancel_now, is_live
+from sweeps.store.transitions import cancel_now, is_live, release
 
 
 class DrivenSweep:
@@ -297,11 +297,9 @@ class DrivenSweep:
             error: why it failed, one line.
         """
         with self.database.write() as session:
-            sweep, lease = self._held(session)
-            now = self.database.now(session)
-            cancel_now(session, sweep, now)
+            sweep, _lease = self._held(session)
+            cancel_now(session, sweep, self.database.now(session))
             sweep.state, sweep.stop_reason, sweep.error = state, stop_reason, error
-            session.delete(lease)
 
     def interrupt(self, message: str) -> None:
         """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
@@ -310,7 +308,7 @@ class DrivenSweep:
             for attempt in open_attempts(session, self.sweep_id):
                 self._close(session, attempt, "interrupted", message)
             sweep.state = "interrupted"
-            session.delete(lease)
+            release(lease, self.database.now(session))
 
     def _in_state(self, state: str, session: Session, number: int) -> TrialRow:
         trial = trial_row(session, self.sweep_id, number, lock=True)

@@ -12,7 +12,7 @@ from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
-from tests.sweeps.store.actions import GOOD, a_spec, a_sweep, drive, launch
+from tests.sweeps.store.actions import DEAD_HERE, GOOD, a_spec, a_sweep, drive, launch
 
 
 class TestSweeps:
@@ -163,6 +163,17 @@ class TestCancelAndResume:
         assert repository.fail_sweep(sweep.id, "disk full").error == "disk full"
         with pytest.raises(WrongState, match="failed"):
             repository.fail_sweep(sweep.id, "again")
+
+    def test_a_sweep_given_up_leaves_nothing_waiting_and_goes_on_once_resumed(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, DEAD_HERE)
+        launch(held)
+        repository.request_resume(sweep.id)
+        given_up = repository.fail_sweep(sweep.id, "disk full")
+        assert (given_up.state, given_up.stop_reason) == ("failed", "its driver did not start")
+        assert repository.get_trial(sweep.id, 0).state == "cancelled"
+        repository.request_resume(sweep.id)
+        assert repository.get_trial(sweep.id, 0).state == "queued"
 
     def test_a_driven_sweep_is_not_given_up(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
