@@ -34,6 +34,7 @@ from f3rm_core import (
 from sweeps.analysis.provenance import SCENE_DIGEST
 from sweeps.errors import F3RMError, StaleAttempt, StoreUnavailable
 from sweeps.store.attempts import AttemptStore
+from sweeps.store.patience import Patience
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed
 
@@ -44,7 +45,9 @@ DEFAULT_TRAINER = "sweeps.search.trial:F3RMTrainer"
 REPORT_SECONDS = 0.5
 """Plain progress goes to the store no more often than this."""
 
-_FINISH_SECONDS = 120.0  # how long an end is offered to a store that can't be reached
+PATIENCE = Patience(120.0)
+"""Of a worker with a store that can't be reached."""
+
 _DETAIL_CHARACTERS = 20_000
 _MEMORY = "peak_memory_gb"
 _PACKAGES = ("f3rm-sweeps", "torch", "nerfstudio", "numba", "numpy", "open_clip_torch", "ray", "optuna")
@@ -150,7 +153,7 @@ class _TimedOut(TrainingFailed):
 
 
 def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome | Failed:
-    """Train a job and store its end under the attempt's token. Raises nothing that training can cause.
+    """Train a job and store its end under the attempt's token.
 
     Args:
         job: what to train.
@@ -160,19 +163,23 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
     Returns:
         How the attempt ended. "stale" and "cancelled" store nothing: somebody else has decided. A failure is one that
         is not stored either: out of memory on a shared GPU, of which the driver knows who else was there.
+
+    Raises:
+        StoreUnavailable: the store stayed away. The attempt is lost, whatever its end was. Nothing that training can
+            cause is raised.
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         resume_from = job.checkpoint_folder if any(job.checkpoint_folder.glob("*.ckpt")) else None
-        store.identify(job.token, this_process(), environment=environment(job))
-        result = _train(job, store, trainer, resume_from)
-        return _finish(store, job, _completed(job, result), "completed")
+        where = environment(job)
+        PATIENCE(lambda: store.identify(job.token, this_process(), environment=where))
+        completed = _completed(job, _train(job, store, trainer, resume_from))
     except StaleAttempt:
         return "stale"
     except _Cancelled:
         return "cancelled"
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if isinstance(error, KeyboardInterrupt | SystemExit | StoreUnavailable):
             raise
         failure = failure_of(error)
         if job.shares_gpu and failure.reason == "oom":
@@ -182,6 +189,7 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
         del error
         gc.collect()
         return _finish(store, job, failure, outcome)
+    return _finish(store, job, completed, "completed")
 
 
 def failure_of(error: BaseException) -> Failed:
@@ -287,14 +295,8 @@ def _relative(path: Path, job: TrialJob) -> str:
 
 
 def _finish(store: AttemptStore, job: TrialJob, end: Completed | Failed, outcome: Outcome) -> Outcome:
-    deadline = time.monotonic() + _FINISH_SECONDS
-    while True:
-        try:
-            store.finish(job.token, end)
-            return outcome
-        except StaleAttempt:
-            return "stale"
-        except StoreUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)
+    try:
+        PATIENCE(lambda: store.finish(job.token, end))
+    except StaleAttempt:
+        return "stale"
+    return outcome
