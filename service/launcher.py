@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from service.settings import ServiceSettings
-from sweeps.driver_process import driver_log, last_line, start_driver
+from sweeps.driver_process import STORE_AWAY, driver_log, last_line, start_driver
 from sweeps.errors import UnknownSweep, WrongState
 from sweeps.store.records import LeaseRecord
 from sweeps.store.repository import Repository
@@ -96,9 +96,7 @@ class Launcher:
             if state == "running" and unchanged:
                 continue  # whether its driver lives is not known yet
             if state == "interrupted" and unchanged:
-                with suppress(WrongState):  # another process was faster
-                    self._repository.request_resume(sweep_id)
-                    logger.warning("sweep %s was interrupted: resumed", sweep_id)
+                self._resume(sweep_id)
             del self._left[sweep_id]
 
     def _run(self) -> None:
@@ -128,12 +126,19 @@ class Launcher:
             return
         log = driver_log(self._settings.sweeps, sweep_id)
         logger.warning("sweep %s: driver ended with code %d; see %s", sweep_id, exit_code, log)
-        if self._repository.last_taken(sweep_id) == driver.taken_before:
+        if exit_code != STORE_AWAY and self._repository.last_taken(sweep_id) == driver.taken_before:
             said = last_line(log) or "it printed nothing"
             self._fail(
                 sweep_id,
                 f"its driver ended with code {exit_code} before it began: {said} (all of it: {log})",
             )
+        elif exit_code == STORE_AWAY and self._repository.get_sweep(sweep_id).state == "interrupted":
+            self._resume(sweep_id)
+
+    def _resume(self, sweep_id: str) -> None:
+        with suppress(WrongState):  # another process was faster
+            self._repository.request_resume(sweep_id)
+            logger.warning("sweep %s was interrupted: resumed", sweep_id)
 
     def _fail(self, sweep_id: str, error: str) -> None:
         with suppress(UnknownSweep, WrongState):  # cancelled meanwhile, or another process's driver has it

@@ -1,6 +1,7 @@
 """The driver: one process runs one sweep. `python -m sweeps.search.driver SWEEP_ID`
 
-Exit codes: 0 the sweep completed or was cancelled, 1 it failed, 2 it can't be driven, 3 interrupted (resume goes on).
+Exit codes: 0 the sweep completed or was cancelled, 1 it failed, 2 it can't be driven, 3 interrupted (resume goes on),
+4 interrupted because the store was away (`serve` resumes it).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from f3rm_core import F3RMError, UsageError
+from sweeps.driver_process import STORE_AWAY
 from sweeps.errors import LeaseLost, StoreUnavailable
 from sweeps.search.history import Goal
 from sweeps.search.ray_environment import end_leftovers, is_gone, local_ray, set_environment
@@ -26,7 +28,8 @@ from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
 from sweeps.store.database import Database
-from sweeps.store.driving import DrivenSweep
+from sweeps.store.driving import LEASES_AWAY, DrivenSweep
+from sweeps.store.patience import Patience
 from sweeps.store.processes import kill_if_alive, this_process
 from sweeps.store.records import Process, TrialRecord
 
@@ -57,19 +60,22 @@ def run_sweep(sweep_id: str, settings: Settings, *, trainer: str = DEFAULT_TRAIN
         trainer: `module:class` of what trains a trial (sweeps.search.trial.Trainer).
 
     Returns:
-        The exit code: COMPLETED, FAILED or INTERRUPTED.
+        The exit code: COMPLETED, FAILED, INTERRUPTED or STORE_AWAY.
 
     Raises:
-        UsageError: the sweep can't be driven: unknown, ended, held by another driver.
+        UsageError: the sweep can't be driven: unknown, ended, held by another driver, or the store stayed away.
     """
-    database = Database.open(settings.store_url)
+    patience = Patience(LEASES_AWAY * settings.lease_seconds)
+    database = patience(lambda: Database.open(settings.store_url))
     folder = settings.sweep_dir(sweep_id)
-    held = DrivenSweep.acquire(
-        database,
-        sweep_id,
-        this_process(),
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
+    held = patience(
+        lambda: DrivenSweep.acquire(
+            database,
+            sweep_id,
+            this_process(),
+            lease_seconds=settings.lease_seconds,
+            max_attempts=settings.max_attempts,
+        )
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +94,7 @@ class _Drive:
         self.trainer = trainer
         self.cancelled = False
         self.interrupted = False
+        self.away = False
         self.conductor: Conductor | None = None
         self._ray: list[psutil.Process] = []
         self.gpus_per_trial = 0.0
@@ -108,6 +115,8 @@ class _Drive:
         except LeaseLost as error:
             log.error("%s", error)
             return INTERRUPTED
+        except StoreUnavailable as error:
+            return self._give_up(error)
         except Exception as error:
             if not isinstance(error, F3RMError):
                 log.exception("the sweep failed")
@@ -119,7 +128,8 @@ class _Drive:
     # The lease
 
     def _beat(self) -> None:
-        """Renew the lease until the drive is over; end the process if another driver has it."""
+        """Renew the lease until the drive is over; end the process if another driver has it. Where the store is away
+        for longer than a lease lasts another one may take it at any time: then the drive ends."""
         last = time.monotonic()
         while not self._over.wait(self.settings.lease_seconds / 4):
             try:
@@ -130,8 +140,10 @@ class _Drive:
                 os._exit(INTERRUPTED)  # at once, Ray's processes with it: the sweep is another's now
             except StoreUnavailable as error:
                 log.warning("%s", error)
-                if time.monotonic() - last > 10 * self.settings.lease_seconds:
-                    os._exit(INTERRUPTED)
+                silent = time.monotonic() - last
+                self.away = self.away or silent > self.held.patience.seconds
+                if silent > 2 * self.held.patience.seconds:  # whatever the main thread does
+                    os._exit(STORE_AWAY)
             self._look_after_ray()
 
     def _look_after_ray(self) -> None:
@@ -167,7 +179,7 @@ class _Drive:
     # The sweep
 
     def _stopping(self) -> bool:
-        return self.cancelled or self.interrupted
+        return self.cancelled or self.interrupted or self.away
 
     def _spent(self) -> Spent:
         now = time.monotonic()
@@ -185,11 +197,14 @@ class _Drive:
         import optuna
 
         from sweeps.search.cluster import ray_cluster
-        from sweeps.search.study import Study, open_storage
+        from sweeps.search.study import Study, open_storage, optuna_in_our_words
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = Study(open_storage(self.settings.store_url), sweep, plan, self.settings.artifacts_dir)
-        for number, row in study.reconcile(self.held.trials(), self.held.rungs(), self.folder).items():
+        storage, patience = open_storage(self.settings.store_url), self.held.patience
+        with optuna_in_our_words():
+            study = Study(storage, sweep, plan, self.settings.artifacts_dir, patience=patience)
+            new_rows = study.reconcile(self.held.trials(), self.held.rungs(), self.folder)
+        for number, row in new_rows.items():
             self.held.set_optuna_trial(number, row)
         self.conductor = conductor = self._conductor(study, plan)
         if self._stopping() or not conductor.is_work_left():
@@ -291,6 +306,8 @@ class _Drive:
     # Its end
 
     def _end(self) -> int:
+        if self.away:
+            raise StoreUnavailable("the database was away for longer than the lease lasts")
         if self.cancelled:
             self.held.finish("cancelled", stop_reason="cancelled by request")
             log.info("cancelled")
@@ -313,6 +330,16 @@ class _Drive:
         self.held.finish("completed", stop_reason=reason)
         log.info("completed: %s; %d completed%s", reason, states["completed"], failed)
         return COMPLETED
+
+    def _give_up(self, error: StoreUnavailable) -> int:
+        """The store was away for so long that another driver may have the sweep. Our workers are gone with Ray; where
+        the store is back their tokens are closed, and where it is not the next driver does it."""
+        log.error("%s; `f3rm-sweeps resume %s` goes on", error, self.held.sweep_id)
+        try:
+            self.held.interrupt("the database was away")
+        except F3RMError as second:
+            log.error("%s", second)
+        return STORE_AWAY
 
     def _fail(self, error: Exception, reason: str = "it could not go on") -> int:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -356,6 +383,9 @@ def main(arguments: list[str]) -> int:
         settings = Settings.from_environment()
         configure_logging(settings.sweep_dir(arguments[0]))
         return run_sweep(arguments[0], settings)
+    except StoreUnavailable as error:
+        log.error("%s", error)
+        return STORE_AWAY
     except (UsageError, OSError) as error:
         log.error("%s", error)
         print(f"f3rm-sweeps driver: {error}", file=sys.stderr)

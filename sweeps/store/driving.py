@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
 from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
+from sweeps.store.patience import Patience
 from sweeps.store.records import AttemptRecord, Failed, Process, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
@@ -28,9 +30,29 @@ from sweeps.store.rows import (
 from sweeps.store.states import FINISHED_SWEEP
 from sweeps.store.transitions import cancel_now, is_live, release
 
+LEASES_AWAY = 2
+"""A driver that has not reached its store for so many times its lease gives the sweep up."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _patiently(
+    method: Callable[Concatenate[DrivenSweep, P], T],
+) -> Callable[Concatenate[DrivenSweep, P], T]:
+    """A method of one transaction that is repeated while the store is away."""
+
+    @wraps(method)
+    def repeated(self: DrivenSweep, *args: P.args, **more: P.kwargs) -> T:
+        return self.patience(lambda: method(self, *args, **more))
+
+    return repeated
+
 
 class DrivenSweep:
     """A sweep held by this driver's lease. Build it with `acquire`.
+
+    All calls but `acquire` and `renew` are repeated while the store is away, for `patience.seconds`.
 
     Args:
         holder: the lease's name, new with every acquisition.
@@ -44,6 +66,7 @@ class DrivenSweep:
         self.lease_seconds = lease_seconds
         self.max_attempts = max_attempts
         self.orphans: list[AttemptRecord] = []
+        self.patience = Patience(LEASES_AWAY * lease_seconds)
 
     @classmethod
     def acquire(
@@ -103,22 +126,26 @@ class DrivenSweep:
             sweep.state = "running"  # it may have been taken for interrupted
             return sweep.cancel_requested
 
+    @_patiently
     def sweep(self) -> SweepRecord:
         """The sweep as it stands."""
         with self.database.read() as session:
             return sweep_record(sweep_row(session, self.sweep_id), counts_of(session, [self.sweep_id])[self.sweep_id])
 
+    @_patiently
     def trial(self, number: int) -> TrialRecord:
         """One of its trials."""
         with self.database.read() as session:
             return trial_record(trial_row(session, self.sweep_id, number))
 
+    @_patiently
     def trials(self) -> list[TrialRecord]:
         """All its trials, by number."""
         with self.database.read() as session:
             query = select(TrialRow).where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
             return [trial_record(row) for row in session.scalars(query)]
 
+    @_patiently
     def add_trial(
         self,
         number: int,
@@ -165,6 +192,7 @@ class DrivenSweep:
             session.refresh(row)  # as every later reader gets it: JSON has no tuples
             return trial_record(row)
 
+    @_patiently
     def start_attempt(self, number: int) -> AttemptRecord:
         """Start a queued trial: from now on only this attempt's token may report on it.
 
@@ -195,6 +223,7 @@ class DrivenSweep:
             session.flush()
             return attempt_record(attempt)
 
+    @_patiently
     def close_attempt(self, number: int, *, message: str, failure: Failed | None = None) -> TrialRecord:
         """Note that a trial's worker has ended. Nothing happens where the worker has closed the attempt itself.
 
@@ -213,6 +242,7 @@ class DrivenSweep:
             session.flush()
             return trial_record(trial_row(session, self.sweep_id, number))
 
+    @_patiently
     def fail_queued_trial(self, number: int, failure: Failed) -> TrialRecord:
         """Fail a trial that can't be launched."""
         with self.database.write() as session:
@@ -221,11 +251,13 @@ class DrivenSweep:
             self._fail(session, trial, failure)
             return trial_record(trial)
 
+    @_patiently
     def rungs(self, number: int | None = None) -> list[RungRecord]:
         """What its trials, or one of them, measured at rungs: by trial and step."""
         with self.database.read() as session:
             return rungs_of(session, self.sweep_id, trial=number)
 
+    @_patiently
     def attempt_seconds(self) -> float:
         """How long its attempts have lasted in all, those that run included."""
         query = select(AttemptRow.started_at, AttemptRow.ended_at).where(AttemptRow.sweep_id == self.sweep_id)
@@ -233,6 +265,7 @@ class DrivenSweep:
             now = self.database.now(session)
             return sum(((ended or now) - started).total_seconds() for started, ended in session.execute(query))
 
+    @_patiently
     def promote(self, number: int, *, target_step: int, reason: str) -> TrialRecord:
         """Queue a waiting trial for its next rung.
 
@@ -251,6 +284,7 @@ class DrivenSweep:
             trial.state, trial.target_step = "queued", target_step
             return trial_record(trial)
 
+    @_patiently
     def stop(self, number: int, *, reason: str) -> TrialRecord:
         """End a waiting trial below its last rung; its checkpoint is no longer kept.
 
@@ -265,6 +299,7 @@ class DrivenSweep:
             trial.state, trial.finished_at, trial.checkpoint = "pruned", self.database.now(session), None
             return trial_record(trial)
 
+    @_patiently
     def explain(self, number: int, *, reason: str) -> None:
         """Note why a trial waits.
 
@@ -276,18 +311,21 @@ class DrivenSweep:
             self._held(session)
             self._decide(session, self._in_state("paused", session, number), "waits", reason)
 
+    @_patiently
     def set_optuna_trial(self, number: int, optuna_trial: int) -> None:
         """Note which row of Optuna's study shows this trial."""
         with self.database.write() as session:
             self._held(session)
             trial_row(session, self.sweep_id, number, lock=True).optuna_trial = optuna_trial
 
+    @_patiently
     def drop_checkpoint(self, number: int) -> None:
         """Note that a trial's checkpoint is no longer kept."""
         with self.database.write() as session:
             self._held(session)
             trial_row(session, self.sweep_id, number, lock=True).checkpoint = None
 
+    @_patiently
     def finish(self, state: str, *, stop_reason: str, error: str | None = None) -> None:
         """End the sweep and give the lease back.
 
@@ -301,6 +339,7 @@ class DrivenSweep:
             cancel_now(session, sweep, self.database.now(session))
             sweep.state, sweep.stop_reason, sweep.error = state, stop_reason, error
 
+    @_patiently
     def interrupt(self, message: str) -> None:
         """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
         with self.database.write() as session:

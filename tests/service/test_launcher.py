@@ -12,7 +12,7 @@ import pytest
 
 from service.launcher import Launcher
 from service.settings import ServiceSettings
-from sweeps.driver_process import driver_log
+from sweeps.driver_process import STORE_AWAY, driver_log
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.driving import DrivenSweep
@@ -197,6 +197,24 @@ def test_a_sweep_resumed_while_its_last_driver_is_still_ending_gets_another(
     launcher.look()
     assert store.get_sweep(sweep_id).state == "queued"
     assert started == [sweep_id] * 2
+    finish_drivers(launcher)
+
+
+def test_a_driver_that_could_not_reach_the_store_is_followed_by_another(
+    store: Repository, settings: ServiceSettings, driver: Callable[[str], None], started: list[str]
+) -> None:
+    driver(f"import sys; sys.exit({STORE_AWAY})")
+    sweep_id = queue(store)
+    launcher = Launcher(store, settings)
+    launcher.look()
+    finish_drivers(launcher)
+    launcher.look()  # away before it took the sweep: it is still queued
+    assert started == [sweep_id] * 2
+    take(store, sweep_id, DEAD)
+    finish_drivers(launcher)
+    launcher.look()  # away while it held it
+    assert started == [sweep_id] * 3
+    assert store.get_sweep(sweep_id).state == "queued"
     finish_drivers(launcher)
 
 

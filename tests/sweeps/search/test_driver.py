@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -15,11 +16,14 @@ import pytest
 from fake_trainers import metrics_of
 from optuna.trial import TrialState
 
-from sweeps.errors import LeaseHeld, WrongState
-from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, run_sweep
+from sweeps.driver_process import STORE_AWAY
+from sweeps.errors import LeaseHeld, StaleAttempt, StoreUnavailable, WrongState
+from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, _Drive, run_sweep
 from sweeps.search.study import NUMBER, open_storage, study_name
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec, check_spec, trial_seed
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import SweepRecord
 from sweeps.store.repository import Repository
 
@@ -217,6 +221,46 @@ def test_trials_share_a_gpu_and_what_runs_out_of_memory_there_is_tried_alone(
     log = (settings.sweep_dir(sweep.id) / "driver.log").read_text()
     assert "2 trials share a GPU of 25.2 GB" in log
     assert "2 at once, 1 CPUs and 0.5 GPUs each" in log
+
+
+def test_a_driver_that_can_not_reach_its_store_leaves_its_sweep_to_be_resumed(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    tokens: list[str] = []
+
+    def drive(self: _Drive) -> None:
+        held = self.held
+        configuration = {"seed": 1}
+        held.add_trial(0, parameters={}, configuration=configuration, optuna_trial=None, total_steps=10)
+        tokens.append(held.start_attempt(0).token)
+        raise StoreUnavailable("the database failed: server closed the connection")
+
+    monkeypatch.setattr(_Drive, "_drive", drive)
+    assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == STORE_AWAY
+    assert repository.get_sweep(sweep.id).state == "interrupted"
+    assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["interrupted"]
+    assert repository.get_trial(sweep.id, 0).state == "queued"
+    with pytest.raises(StaleAttempt):
+        AttemptStore(repository.database).report(tokens[0], step=1, loss=None, metrics={})
+
+
+def test_a_heartbeat_that_does_not_get_through_ends_the_drive(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    quick = replace(settings, lease_seconds=0.5)
+
+    def renew(self: DrivenSweep) -> bool:
+        raise StoreUnavailable("the database failed: server closed the connection")
+
+    def drive(self: _Drive) -> None:
+        wait_until(self._stopping, 20)
+
+    monkeypatch.setattr(DrivenSweep, "renew", renew)
+    monkeypatch.setattr(_Drive, "_drive", drive)
+    assert run_sweep(sweep.id, quick, trainer="fake_trainers:Quick") == STORE_AWAY
+    assert repository.get_sweep(sweep.id).state == "interrupted"
 
 
 def test_what_all_trials_need_is_missed_before_any_starts(
