@@ -32,6 +32,7 @@ from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.database import BUSY_SECONDS, store_url
 from sweeps.store.patience import Patience
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
+from sweeps.store.studies import study_name
 
 NUMBER = "f3rm_trial"
 """User attribute of a study's trial: the number in our tables. Optuna's own differs where one was tried again."""
@@ -39,11 +40,6 @@ NUMBER = "f3rm_trial"
 _OPENING_TRIES = 6
 
 T = TypeVar("T")
-
-
-def study_name(sweep: SweepRecord) -> str:
-    """Name of the sweep's study in Optuna's tables."""
-    return f"{sweep.name}-{sweep.id}"
 
 
 def open_storage(url: str) -> RDBStorage:

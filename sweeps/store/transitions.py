@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from sweeps.store.models import LeaseRow, RungRow, SweepRow, TrialRow
 from sweeps.store.processes import is_dead, this_machine
 from sweeps.store.rows import lease_record, open_attempts
+from sweeps.store.studies import fail_open_rows
 
 
 def is_live(lease: LeaseRow | None, now: datetime) -> bool:
@@ -36,6 +37,7 @@ def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
     query = select(TrialRow).where(TrialRow.sweep_id == sweep.id, TrialRow.state.in_(["queued", "running", "paused"]))
     for trial in session.scalars(query):
         trial.state, trial.finished_at = "cancelled", now
+    fail_open_rows(session, sweep, now)
     sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
 
 

@@ -32,11 +32,12 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.records import SweepRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 FAKES = Path(__file__).parents[1] / "sweeps" / "search"
 RUNGS = (10, 30, 90)

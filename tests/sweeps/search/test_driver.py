@@ -19,13 +19,14 @@ from optuna.trial import TrialState
 from sweeps.driver_process import STORE_AWAY
 from sweeps.errors import LeaseHeld, StaleAttempt, StoreUnavailable, WrongState
 from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, _Drive, run_sweep
-from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec, check_spec, trial_seed
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import SweepRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 Drive = Callable[[SweepRecord, str], "subprocess.Popen[str]"]
 MakeSpec = Callable[..., SweepSpec]

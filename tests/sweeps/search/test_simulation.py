@@ -13,7 +13,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from benchmarks.simulation import SimulatedTrainer, Simulation, make_spec, settings_in
-from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.search.study import NUMBER, open_storage
+from sweeps.store.studies import study_name
 
 TRIALS, WORKERS, RUNGS = 120, 20, (300, 900, 2700)
 

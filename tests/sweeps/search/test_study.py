@@ -18,7 +18,7 @@ from optuna_dashboard._note import get_note_from_system_attrs
 from sweeps.errors import StoreUnavailable
 from sweeps.search.history import Goal, TrialHistory, recall
 from sweeps.search.sampler import choose_sampler
-from sweeps.search.study import NUMBER, Study, open_storage, study_name
+from sweeps.search.study import NUMBER, Study, open_storage
 from sweeps.search.study_rows import enter_row
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
@@ -28,6 +28,7 @@ from sweeps.store.patience import Patience
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed, SweepRecord, TrialRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 MakeSpec = Callable[..., SweepSpec]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import optuna
 import pytest
 
 from sweeps.errors import IdempotencyConflict, InvalidCursor, StaleAttempt, UnknownSweep, UnknownTrial, WrongState
+from sweeps.search.study import open_storage
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 from tests.sweeps.store.actions import DEAD_HERE, GOOD, a_spec, a_sweep, drive, launch
 
 
@@ -98,6 +101,18 @@ class TestCancelAndResume:
         assert repository.request_cancel(sweep.id).state == "cancelled"
         assert repository.request_cancel(sweep.id).state == "cancelled"
         assert repository.sweeps_to_start() == []
+
+    def test_its_open_rows_in_optunas_tables_end_with_it(self, repository: Repository, store_url: str) -> None:
+        studies = []
+        for name in ("cancelled", "other"):
+            sweep = a_sweep(repository, name)
+            studies.append(optuna.create_study(storage=open_storage(store_url), study_name=study_name(sweep)))
+        for study in studies:
+            study.tell(study.ask(), 1.0)
+            study.ask()
+        repository.request_cancel(repository.find_sweep("cancelled").id)
+        states = [[row.state.name for row in study.get_trials()] for study in studies]
+        assert states == [["COMPLETE", "FAIL"], ["COMPLETE", "RUNNING"]]
 
     def test_a_running_sweep_is_asked_to_stop(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
