@@ -274,6 +274,27 @@ def test_what_all_trials_need_is_missed_before_any_starts(
     assert failed.error == "weights openai of ViT-L-14: can't be reached; give a file as clip_pretrained"
 
 
+def test_a_preparation_whose_worker_is_killed_is_done_again(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 1}))
+    assert drive(sweep, "KilledFirst").wait(timeout=280) == COMPLETED
+    assert repository.get_sweep(sweep.id).counts == {"completed": 1}
+    assert (settings.sweep_dir(sweep.id) / "preparations").read_text() == "xx"
+
+
+@pytest.mark.slow
+def test_a_preparation_that_is_killed_again_and_again_fails_the_sweep(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    assert drive(sweep, "KilledAlways").wait(timeout=280) == FAILED
+    failed = repository.get_sweep(sweep.id)
+    assert failed.counts == {}
+    assert "was lost 3 times" in str(failed.error)
+    assert "memory" in str(failed.error)
+
+
 def test_a_sweep_that_can_not_be_driven_fails_with_one_line(
     settings: Settings, repository: Repository, spec_of: MakeSpec
 ) -> None:
