@@ -22,6 +22,7 @@ from f3rm_core import F3RMError, UsageError
 from sweeps.driver_process import STORE_AWAY
 from sweeps.errors import LeaseLost, StoreUnavailable
 from sweeps.search.history import Goal
+from sweeps.search.nothing_completed import why_nothing_completed
 from sweeps.search.ray_environment import end_leftovers, is_gone, local_ray, set_environment
 from sweeps.search.stopping import Spent
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
@@ -323,7 +324,8 @@ class _Drive:
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))
             reason = self.conductor.stop.sentence
         if not states["completed"]:
-            return self._fail(_nothing_completed(trials), reason)
+            constraints = self.held.sweep().spec["constraints"]
+            return self._fail(F3RMError(why_nothing_completed(trials, self.held.rungs(), constraints)), reason)
         if self.conductor is not None:
             self.conductor.stop_waiting()
         failed = f", {states['failed']} failed" if states["failed"] else ""
@@ -351,14 +353,6 @@ class _Drive:
         except F3RMError as second:
             log.error("%s", second)
         return FAILED
-
-
-def _nothing_completed(trials: list[TrialRecord]) -> F3RMError:
-    if not trials:
-        return F3RMError("no trial was started within its budget of hours; give it more")
-    reasons = Counter(trial.failure_reason for trial in trials)
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return F3RMError(f"no trial completed ({counts}); trial {trials[0].number}: {trials[0].failure_message}")
 
 
 def configure_logging(folder: Path) -> None:

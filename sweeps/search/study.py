@@ -177,11 +177,6 @@ class Study:
         broken = _system_attrs(constraint_values(self._goal, {}, out_of_memory=out_of_memory))
         self._end(optuna_trial, End(TrialState.PRUNED, None, {"turned_down": reason}, broken))
 
-    def give_up(self, trial: TrialRecord) -> None:
-        """End the row of a trial that is not trained any more, though nothing is wrong with it."""
-        if trial.optuna_trial is not None:
-            self._end(trial.optuna_trial, End(TrialState.FAIL, None, _attributes(trial)))
-
     def tell(self, trial: TrialRecord, rungs: Sequence[RungRecord], sweep_folder: Path) -> None:
         """Tell the study how a trial of ours ended. Once told, nothing happens.
 

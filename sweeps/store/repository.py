@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -221,12 +222,14 @@ class Repository:
                     row.state == "failed" and trial.state == "failed" and trial.failure_reason in RETRIED_ON_RESUME
                 ):
                     queue_again(session, trial)
-            ended = sum(trial.state in ("completed", "failed", "pruned") for trial in trials)
-            if row.state == "failed" and ended >= row.trials_planned:
-                reasons = sorted({trial.failure_reason or "" for trial in trials if trial.state == "failed"})
+            ends = Counter(
+                trial.failure_reason or "stopped at a rung" for trial in trials if trial.state in ("failed", "pruned")
+            )
+            if row.state == "failed" and ends.total() >= row.trials_planned:
+                listed = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
                 raise WrongState(
-                    f"sweep {sweep_id}: its {ended} trials have all failed ({', '.join(reasons)}) and would again; "
-                    "submit a sweep with another space"
+                    f"sweep {sweep_id}: its {ends.total()} trials have ended ({listed}) and would end so again; "
+                    "submit a sweep with another space or other constraints"
                 )
             row.state, row.cancel_requested = "queued", False
             row.finished_at, row.stop_reason, row.error = None, None, None
