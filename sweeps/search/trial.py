@@ -170,10 +170,13 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        resume_from = job.checkpoint_folder if any(job.checkpoint_folder.glob("*.ckpt")) else None
         where = environment(job)
-        PATIENCE(lambda: store.identify(job.token, this_process(), environment=where))
-        completed = _completed(job, _train(job, store, trainer, resume_from))
+
+        def start_at(step: int) -> None:
+            process = this_process()
+            PATIENCE(lambda: store.identify(job.token, process, environment=where, resumed_from_step=step))
+
+        completed = _completed(job, _train(job, store, trainer, start_at))
     except StaleAttempt:
         return "stale"
     except _Cancelled:
@@ -225,16 +228,23 @@ def environment(job: TrialJob) -> dict[str, Any]:
     return versions
 
 
-def _train(job: TrialJob, store: AttemptStore, trainer: Trainer, resume_from: Path | None) -> TrainResult:
+def _train(job: TrialJob, store: AttemptStore, trainer: Trainer, start_at: Callable[[int], None]) -> TrainResult:
+    """Train on from the newest checkpoint; `start_at` is told its step."""
     on_report = _reporter(job, store)
-    try:
-        return trainer.train(job, on_report, resume_from)
-    except CheckpointError:
-        if resume_from is None:
-            raise
-        # Half a file from a machine that lost power: what it held is done again.
-        shutil.rmtree(job.checkpoint_folder, ignore_errors=True)
-        return trainer.train(job, on_report, None)
+    if step := max((_step_of(checkpoint) for checkpoint in job.checkpoint_folder.glob("step-*.ckpt")), default=0):
+        start_at(step)
+        try:
+            return trainer.train(job, on_report, job.checkpoint_folder)
+        except CheckpointError:
+            # Half a file from a machine that lost power: what it held is done again.
+            shutil.rmtree(job.checkpoint_folder, ignore_errors=True)
+    start_at(0)
+    return trainer.train(job, on_report, None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    """f3rm_core names a checkpoint by its step: step-000000600.ckpt."""
+    return int(checkpoint.stem.rpartition("-")[2])
 
 
 def _reporter(job: TrialJob, store: AttemptStore) -> Callable[[Report], None]:

@@ -236,6 +236,16 @@ def test_a_broken_checkpoint_is_left_behind(make_bench: Callable[..., Bench]) ->
 
     assert bench.run(train) == "completed"
     assert resumed == [bench.job.checkpoint_folder, None]
+    assert bench.repository.attempts(bench.id, 0)[0].resumed_from_step == 0
+
+
+def test_where_an_attempt_goes_on_is_noted(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.job.checkpoint_folder.mkdir(parents=True)
+    for step in (5, 600):
+        (bench.job.checkpoint_folder / f"step-{step:09d}.ckpt").write_text("weights")
+    assert bench.run(lambda job, on_report, resume: result(metrics_of(1.0), job)) == "completed"
+    assert bench.repository.attempts(bench.id, 0)[0].resumed_from_step == 600
 
 
 def test_progress_that_can_not_be_stored_stops_nothing(
