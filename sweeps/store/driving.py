@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
@@ -33,6 +34,9 @@ from sweeps.store.transitions import cancel_now, is_live, release
 LEASES_AWAY = 2
 """A driver that has not reached its store for so many times its lease gives the sweep up."""
 
+_STARTS_A_LOSS = 10
+"""So many attempts that ended for no fault of their own count as one whose worker was lost."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -56,7 +60,7 @@ class DrivenSweep:
 
     Args:
         holder: the lease's name, new with every acquisition.
-        orphans: attempts that an earlier driver left open; closed as lost by `acquire`.
+        orphans: attempts that an earlier driver left open; closed by `acquire`.
     """
 
     def __init__(self, database: Database, sweep_id: str, holder: str, lease_seconds: float, max_attempts: int) -> None:
@@ -72,12 +76,13 @@ class DrivenSweep:
     def acquire(
         cls, database: Database, sweep_id: str, process: Process, *, lease_seconds: float, max_attempts: int
     ) -> DrivenSweep:
-        """Take the sweep's lease; close what an earlier driver left open and queue its trials again.
+        """Take the sweep's lease; close as interrupted what an earlier driver left open and queue its trials again.
 
         Args:
             process: the driver's own process.
             lease_seconds: how long the lease lasts without renewal.
-            max_attempts: lost attempts after which a trial counts as failed.
+            max_attempts: attempts whose worker is lost, without progress between them, after which a trial fails. A
+                driver's end counts a tenth: it may be the trial's doing, where it takes the machine with it.
 
         Raises:
             UnknownSweep: there is no such sweep.
@@ -108,7 +113,7 @@ class DrivenSweep:
             sweep.started_at = sweep.started_at or now
             for attempt in open_attempts(session, sweep_id):
                 held.orphans.append(attempt_record(attempt))
-                held._close(session, attempt, "lost", "its driver died")
+                held._close(session, attempt, "interrupted", "its driver died")
         return held
 
     def renew(self) -> bool:
@@ -374,16 +379,26 @@ class DrivenSweep:
         attempt.outcome, attempt.ended_at, attempt.message = outcome, self.database.now(session), message
         session.flush()
         trial = trial_row(session, self.sweep_id, attempt.trial, lock=True)
-        query = select(func.count()).where(
-            AttemptRow.sweep_id == self.sweep_id, AttemptRow.trial == attempt.trial, AttemptRow.outcome == "lost"
-        )
-        lost = session.scalar(query) or 0
+        ends = self._ends_without_progress(session, attempt.trial)
+        lost, in_vain = ends["lost"], ends["lost"] + ends["interrupted"]
         if failure is not None:
             self._fail(session, trial, failure)
         elif outcome == "lost" and lost >= self.max_attempts:
             self._fail(session, trial, Failed("lost", f"its worker was lost {lost} times; the last time: {message}"))
+        elif in_vain >= _STARTS_A_LOSS * self.max_attempts:
+            text = f"it was started {in_vain} times and got no further; the last time: {message}"
+            self._fail(session, trial, Failed("lost", text))
         else:
             trial.state = "queued"
+
+    def _ends_without_progress(self, session: Session, number: int) -> Counter[str]:
+        """How a trial's attempts ended since the first that went on from its newest checkpoint."""
+        query = select(AttemptRow.resumed_from_step, AttemptRow.outcome).where(
+            AttemptRow.sweep_id == self.sweep_id, AttemptRow.trial == number
+        )
+        attempts = session.execute(query.order_by(AttemptRow.number)).all()
+        steps = [step for step, _ in attempts]
+        return Counter(outcome for _, outcome in attempts[steps.index(max(steps)) :])
 
     def _fail(self, session: Session, trial: TrialRow, failure: Failed) -> None:
         trial.state, trial.finished_at = "failed", self.database.now(session)

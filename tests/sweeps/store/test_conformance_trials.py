@@ -8,9 +8,10 @@ import pytest
 
 from sweeps.errors import StaleAttempt, WrongState
 from sweeps.store.attempts import KEPT_LOSSES, AttemptStore
+from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed
 from sweeps.store.repository import Repository
-from tests.sweeps.store.actions import ELSEWHERE, GOOD, a_sweep, add, drive, launch
+from tests.sweeps.store.actions import DEAD_HERE, ELSEWHERE, GOOD, a_sweep, add, drive, launch
 
 
 class TestAttempts:
@@ -60,14 +61,14 @@ class TestAttempts:
         second = drive(repository, sweep.id)
         assert [orphan.token for orphan in second.orphans] == [stale.token]
         worker = AttemptStore(repository.database)
-        with pytest.raises(StaleAttempt, match="lost"):
+        with pytest.raises(StaleAttempt, match="interrupted"):
             worker.finish(stale.token, GOOD)
         before = repository.get_trial(sweep.id, 0)
         assert (before.state, before.configuration) == ("queued", {"max_res": 100, "seed": 7})
         fresh = second.start_attempt(0)
         assert (fresh.number, fresh.trial) == (2, 0)
         worker.finish(fresh.token, GOOD)
-        assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["lost", "completed"]
+        assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["interrupted", "completed"]
         assert len(repository.all_trials(sweep.id)) == 1
 
     def test_a_trial_that_is_lost_too_often_fails(self, repository: Repository) -> None:
@@ -81,6 +82,38 @@ class TestAttempts:
         assert trial.failure_message == "its worker was lost 2 times; the last time: killed again"
         with pytest.raises(WrongState, match="failed"):
             held.start_attempt(0)
+
+    def test_what_gets_on_between_its_losses_is_not_given_up(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, max_attempts=2)
+        worker = AttemptStore(repository.database)
+        token = launch(held, total_steps=100).token
+        for step in (10, 20, 30, 30):
+            assert held.close_attempt(0, message="killed").state == "queued"
+            token = held.start_attempt(0).token
+            worker.identify(token, this_process(), environment={}, resumed_from_step=step)
+        assert held.close_attempt(0, message="killed").failure_reason == "lost"
+
+    def test_a_worker_that_dies_at_its_start_is_given_up_whatever_went_before(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, max_attempts=2)
+        token = launch(held, total_steps=100).token
+        AttemptStore(repository.database).identify(token, this_process(), environment={}, resumed_from_step=50)
+        assert held.close_attempt(0, message="killed").state == "queued"
+        held.start_attempt(0)
+        assert held.close_attempt(0, message="killed before it could say where it was").state == "failed"
+
+    def test_the_death_of_a_driver_is_not_the_trials_fault_but_not_for_ever(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, DEAD_HERE)
+        launch(held)
+        for _ in range(29):
+            held = drive(repository, sweep.id, DEAD_HERE)
+            assert held.trial(0).state == "queued"
+            held.start_attempt(0)
+        trial = drive(repository, sweep.id, DEAD_HERE).trial(0)
+        assert (trial.state, trial.failure_reason) == ("failed", "lost")
+        assert trial.failure_message == "it was started 30 times and got no further; the last time: its driver died"
 
     def test_being_stopped_in_good_order_is_no_loss(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
