@@ -32,7 +32,7 @@ from sweeps.store.database import Database
 from sweeps.store.driving import LEASES_AWAY, DrivenSweep
 from sweeps.store.patience import Patience
 from sweeps.store.processes import kill_if_alive, this_process
-from sweeps.store.records import Process, TrialRecord
+from sweeps.store.records import TrialRecord
 
 if TYPE_CHECKING:  # Optuna takes a second to import
     import psutil
@@ -101,7 +101,9 @@ class _Drive:
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
         self._plot_at = time.monotonic() + PLOT_EVERY
-        self._driven_before = held.sweep().driver_seconds
+        sweep = held.sweep()
+        self._trial_hours: float | None = sweep.spec["budget"]["trial_hours"]
+        self._driven_before = sweep.driver_seconds
         self._start = time.monotonic()
         self._over = threading.Event()
 
@@ -136,6 +138,7 @@ class _Drive:
             try:
                 self.cancelled = self.held.renew() or self.cancelled
                 last = time.monotonic()
+                self._end_overdue()
             except LeaseLost as error:
                 log.error("%s", error)
                 os._exit(INTERRUPTED)  # at once, Ray's processes with it: the sweep is another's now
@@ -146,6 +149,15 @@ class _Drive:
                 if silent > 2 * self.held.patience.seconds:  # whatever the main thread does
                     os._exit(STORE_AWAY)
             self._look_after_ray()
+
+    def _end_overdue(self) -> None:
+        """End workers that hang; Ray Tune then tells that they are gone."""
+        if self._trial_hours is None:
+            return
+        for attempt in self.held.fail_overdue(self._trial_hours):
+            log.error("trial %d: %s", attempt.trial, attempt.message)
+            if not kill_if_alive(attempt.process):
+                log.error("trial %d: its worker can't be ended from here, and keeps its place", attempt.trial)
 
     def _look_after_ray(self) -> None:
         """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
@@ -172,8 +184,7 @@ class _Drive:
         """End workers that an earlier driver left. Their tokens are void; this saves their CPU time."""
         for attempt in self.held.orphans:
             log.warning("trial %d: attempt %d was lost with its driver", attempt.trial, attempt.number)
-            if attempt.machine is not None and attempt.pid is not None and attempt.process_started is not None:
-                kill_if_alive(Process(attempt.machine, attempt.pid, attempt.process_started))
+            kill_if_alive(attempt.process)
         end_leftovers(self.held.sweep_id)
         shutil.rmtree(self.folder / "tune", ignore_errors=True)
 
@@ -377,13 +388,10 @@ def main(arguments: list[str]) -> int:
         settings = Settings.from_environment()
         configure_logging(settings.sweep_dir(arguments[0]))
         return run_sweep(arguments[0], settings)
-    except StoreUnavailable as error:
-        log.error("%s", error)
-        return STORE_AWAY
     except (UsageError, OSError) as error:
         log.error("%s", error)
         print(f"f3rm-sweeps driver: {error}", file=sys.stderr)
-        return REFUSED
+        return STORE_AWAY if isinstance(error, StoreUnavailable) else REFUSED
 
 
 if __name__ == "__main__":

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,7 +13,7 @@ from sqlalchemy.orm import Session
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
 from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
-from sweeps.store.patience import Patience
+from sweeps.store.patience import Patience, patiently
 from sweeps.store.records import AttemptRecord, Failed, Process, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
@@ -29,34 +27,17 @@ from sweeps.store.rows import (
     trial_row,
 )
 from sweeps.store.states import FINISHED_SWEEP
-from sweeps.store.transitions import cancel_now, is_live, release
+from sweeps.store.transitions import cancel_now, close_attempt, fail_trial, is_live, release
 
 LEASES_AWAY = 2
 """A driver that has not reached its store for so many times its lease gives the sweep up."""
-
-_STARTS_A_LOSS = 10
-"""So many attempts that ended for no fault of their own count as one whose worker was lost."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _patiently(
-    method: Callable[Concatenate[DrivenSweep, P], T],
-) -> Callable[Concatenate[DrivenSweep, P], T]:
-    """A method of one transaction that is repeated while the store is away."""
-
-    @wraps(method)
-    def repeated(self: DrivenSweep, *args: P.args, **more: P.kwargs) -> T:
-        return self.patience(lambda: method(self, *args, **more))
-
-    return repeated
 
 
 class DrivenSweep:
     """A sweep held by this driver's lease. Build it with `acquire`.
 
-    All calls but `acquire` and `renew` are repeated while the store is away, for `patience.seconds`.
+    All calls are repeated while the store is away, for `patience.seconds`, but `acquire` and those of a heartbeat,
+    `renew` and `fail_overdue`.
 
     Args:
         holder: the lease's name, new with every acquisition.
@@ -131,26 +112,60 @@ class DrivenSweep:
             sweep.state = "running"  # it may have been taken for interrupted
             return sweep.cancel_requested
 
-    @_patiently
+    def fail_overdue(self, trial_hours: float) -> list[AttemptRecord]:
+        """Fail trials whose time is long up and of which nothing is heard. A worker looks at the clock when it reports;
+        one that hangs does not.
+
+        Args:
+            trial_hours: what a trial may take, all of its rungs together. It is given a tenth more, and two leases at
+                least; so long nothing must have been heard of it.
+
+        Returns:
+            Their attempts, closed; end their workers.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+        """
+        allowed = timedelta(hours=trial_hours)
+        grace = max(allowed / 10, timedelta(seconds=2 * self.lease_seconds))
+        overdue = []
+        with self.database.write() as session:
+            self._held(session)
+            now = self.database.now(session)
+            for attempt in open_attempts(session, self.sweep_id):
+                trial = trial_row(session, self.sweep_id, attempt.trial)
+                reached = rungs_of(session, self.sweep_id, trial=trial.number)
+                before = timedelta(seconds=reached[-1].seconds if reached else 0.0)
+                heard = max(attempt.started_at, trial.reported_at or attempt.started_at)
+                if now - attempt.started_at + before > allowed + grace and now - heard > grace:
+                    message = (
+                        f"not heard of since step {trial.step} of {trial.target_step}, and over {trial_hours:g} hours"
+                    )
+                    failure = Failed("timeout", f"{message} (budget.trial_hours)")
+                    self._close(session, attempt, "failed", message, failure)
+                    overdue.append(attempt_record(attempt))
+        return overdue
+
+    @patiently
     def sweep(self) -> SweepRecord:
         """The sweep as it stands."""
         with self.database.read() as session:
             return sweep_record(sweep_row(session, self.sweep_id), counts_of(session, [self.sweep_id])[self.sweep_id])
 
-    @_patiently
+    @patiently
     def trial(self, number: int) -> TrialRecord:
         """One of its trials."""
         with self.database.read() as session:
             return trial_record(trial_row(session, self.sweep_id, number))
 
-    @_patiently
+    @patiently
     def trials(self) -> list[TrialRecord]:
         """All its trials, by number."""
         with self.database.read() as session:
             query = select(TrialRow).where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
             return [trial_record(row) for row in session.scalars(query)]
 
-    @_patiently
+    @patiently
     def add_trial(
         self,
         number: int,
@@ -197,7 +212,7 @@ class DrivenSweep:
             session.refresh(row)  # as every later reader gets it: JSON has no tuples
             return trial_record(row)
 
-    @_patiently
+    @patiently
     def start_attempt(self, number: int) -> AttemptRecord:
         """Start a queued trial: from now on only this attempt's token may report on it.
 
@@ -228,7 +243,7 @@ class DrivenSweep:
             session.flush()
             return attempt_record(attempt)
 
-    @_patiently
+    @patiently
     def close_attempt(self, number: int, *, message: str, failure: Failed | None = None) -> TrialRecord:
         """Note that a trial's worker has ended. Nothing happens where the worker has closed the attempt itself.
 
@@ -247,22 +262,22 @@ class DrivenSweep:
             session.flush()
             return trial_record(trial_row(session, self.sweep_id, number))
 
-    @_patiently
+    @patiently
     def fail_queued_trial(self, number: int, failure: Failed) -> TrialRecord:
         """Fail a trial that can't be launched."""
         with self.database.write() as session:
             self._held(session)
             trial = self._in_state("queued", session, number)
-            self._fail(session, trial, failure)
+            fail_trial(trial, failure, self.database.now(session))
             return trial_record(trial)
 
-    @_patiently
+    @patiently
     def rungs(self, number: int | None = None) -> list[RungRecord]:
         """What its trials, or one of them, measured at rungs: by trial and step."""
         with self.database.read() as session:
             return rungs_of(session, self.sweep_id, trial=number)
 
-    @_patiently
+    @patiently
     def attempt_seconds(self) -> float:
         """How long its attempts have lasted in all, those that run included."""
         query = select(AttemptRow.started_at, AttemptRow.ended_at).where(AttemptRow.sweep_id == self.sweep_id)
@@ -270,7 +285,7 @@ class DrivenSweep:
             now = self.database.now(session)
             return sum(((ended or now) - started).total_seconds() for started, ended in session.execute(query))
 
-    @_patiently
+    @patiently
     def promote(self, number: int, *, target_step: int, reason: str) -> TrialRecord:
         """Queue a waiting trial for its next rung.
 
@@ -289,7 +304,7 @@ class DrivenSweep:
             trial.state, trial.target_step = "queued", target_step
             return trial_record(trial)
 
-    @_patiently
+    @patiently
     def stop(self, number: int, *, reason: str) -> TrialRecord:
         """End a waiting trial below its last rung; its checkpoint is no longer kept.
 
@@ -304,7 +319,7 @@ class DrivenSweep:
             trial.state, trial.finished_at, trial.checkpoint = "pruned", self.database.now(session), None
             return trial_record(trial)
 
-    @_patiently
+    @patiently
     def explain(self, number: int, *, reason: str) -> None:
         """Note why a trial waits.
 
@@ -316,21 +331,21 @@ class DrivenSweep:
             self._held(session)
             self._decide(session, self._in_state("paused", session, number), "waits", reason)
 
-    @_patiently
+    @patiently
     def set_optuna_trial(self, number: int, optuna_trial: int) -> None:
         """Note which row of Optuna's study shows this trial."""
         with self.database.write() as session:
             self._held(session)
             trial_row(session, self.sweep_id, number, lock=True).optuna_trial = optuna_trial
 
-    @_patiently
+    @patiently
     def drop_checkpoint(self, number: int) -> None:
         """Note that a trial's checkpoint is no longer kept."""
         with self.database.write() as session:
             self._held(session)
             trial_row(session, self.sweep_id, number, lock=True).checkpoint = None
 
-    @_patiently
+    @patiently
     def finish(self, state: str, *, stop_reason: str, error: str | None = None) -> None:
         """End the sweep and give the lease back.
 
@@ -344,7 +359,7 @@ class DrivenSweep:
             cancel_now(session, sweep, self.database.now(session))
             sweep.state, sweep.stop_reason, sweep.error = state, stop_reason, error
 
-    @_patiently
+    @patiently
     def interrupt(self, message: str) -> None:
         """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
         with self.database.write() as session:
@@ -376,31 +391,5 @@ class DrivenSweep:
     def _close(
         self, session: Session, attempt: AttemptRow, outcome: str, message: str, failure: Failed | None = None
     ) -> None:
-        attempt.outcome, attempt.ended_at, attempt.message = outcome, self.database.now(session), message
-        session.flush()
-        trial = trial_row(session, self.sweep_id, attempt.trial, lock=True)
-        ends = self._ends_without_progress(session, attempt.trial)
-        lost, in_vain = ends["lost"], ends["lost"] + ends["interrupted"]
-        if failure is not None:
-            self._fail(session, trial, failure)
-        elif outcome == "lost" and lost >= self.max_attempts:
-            self._fail(session, trial, Failed("lost", f"its worker was lost {lost} times; the last time: {message}"))
-        elif in_vain >= _STARTS_A_LOSS * self.max_attempts:
-            text = f"it was started {in_vain} times and got no further; the last time: {message}"
-            self._fail(session, trial, Failed("lost", text))
-        else:
-            trial.state = "queued"
-
-    def _ends_without_progress(self, session: Session, number: int) -> Counter[str]:
-        """How a trial's attempts ended since the first that went on from its newest checkpoint."""
-        query = select(AttemptRow.resumed_from_step, AttemptRow.outcome).where(
-            AttemptRow.sweep_id == self.sweep_id, AttemptRow.trial == number
-        )
-        attempts = session.execute(query.order_by(AttemptRow.number)).all()
-        steps = [step for step, _ in attempts]
-        return Counter(outcome for _, outcome in attempts[steps.index(max(steps)) :])
-
-    def _fail(self, session: Session, trial: TrialRow, failure: Failed) -> None:
-        trial.state, trial.finished_at = "failed", self.database.now(session)
-        trial.failure_reason, trial.failure_message = failure.reason, failure.message
-        trial.failure_detail = failure.detail
+        now = self.database.now(session)
+        close_attempt(session, attempt, outcome, message, now, failure=failure, max_attempts=self.max_attempts)

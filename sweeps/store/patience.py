@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
 from sweeps.errors import StoreUnavailable, WrongState
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger("sweeps.driver")
@@ -55,3 +57,20 @@ class Patience:
                     f"the database was away, and may have done what it was asked: {error}"
                 ) from error
             time.sleep(min(1.0, self.seconds / 10))
+
+
+class _Patient(Protocol):
+    patience: Patience
+
+
+Self = TypeVar("Self", bound=_Patient)
+
+
+def patiently(method: Callable[Concatenate[Self, P], T]) -> Callable[Concatenate[Self, P], T]:
+    """A method of one transaction that is repeated while the store is away, with the object's own `patience`."""
+
+    @wraps(method)
+    def repeated(self: Self, *args: P.args, **more: P.kwargs) -> T:
+        return self.patience(lambda: method(self, *args, **more))
+
+    return repeated

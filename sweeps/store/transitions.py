@@ -3,15 +3,20 @@ calls and drivers share, each within a transaction of its caller's."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sweeps.store.models import LeaseRow, RungRow, SweepRow, TrialRow
+from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
 from sweeps.store.processes import is_dead, this_machine
-from sweeps.store.rows import lease_record, open_attempts
+from sweeps.store.records import Failed
+from sweeps.store.rows import lease_record, open_attempts, trial_row
 from sweeps.store.studies import fail_open_rows
+
+_STARTS_A_LOSS = 10
+"""So many attempts that ended for no fault of their own count as one whose worker was lost."""
 
 
 def is_live(lease: LeaseRow | None, now: datetime) -> bool:
@@ -46,3 +51,55 @@ def queue_again(session: Session, trial: TrialRow) -> None:
     rung = session.get(RungRow, (trial.sweep_id, trial.number, trial.target_step))
     trial.state, trial.finished_at = "queued" if rung is None else "paused", None
     trial.failure_reason, trial.failure_message, trial.failure_detail = None, None, None
+
+
+def close_attempt(
+    session: Session,
+    attempt: AttemptRow,
+    outcome: str,
+    message: str,
+    now: datetime,
+    *,
+    failure: Failed | None,
+    max_attempts: int,
+) -> None:
+    """End an attempt that has not ended itself, and queue its trial again or fail it.
+
+    Args:
+        outcome: "failed"; "lost", where its worker is gone; "interrupted", where its driver is.
+        message: what is known of its end.
+        failure: what the trial fails of; None: it is tried again, if it may be.
+        max_attempts: see DrivenSweep.acquire.
+    """
+    attempt.outcome, attempt.ended_at, attempt.message = outcome, now, message
+    session.flush()
+    trial = trial_row(session, attempt.sweep_id, attempt.trial, lock=True)
+    ends = _ends_without_progress(session, trial)
+    lost, in_vain = ends["lost"], ends["lost"] + ends["interrupted"]
+    if failure is not None:
+        fail_trial(trial, failure, now)
+    elif outcome == "lost" and lost >= max_attempts:
+        text = f"its worker was lost {lost} times; the last time: {message}"
+        fail_trial(trial, Failed("lost", text), now)
+    elif in_vain >= _STARTS_A_LOSS * max_attempts:
+        text = f"it was started {in_vain} times and got no further; the last time: {message}"
+        fail_trial(trial, Failed("lost", text), now)
+    else:
+        trial.state = "queued"
+
+
+def fail_trial(trial: TrialRow, failure: Failed, now: datetime) -> None:
+    """A trial's end without a result."""
+    trial.state, trial.finished_at = "failed", now
+    trial.failure_reason, trial.failure_message = failure.reason, failure.message
+    trial.failure_detail = failure.detail
+
+
+def _ends_without_progress(session: Session, trial: TrialRow) -> Counter[str]:
+    """How a trial's attempts ended since the first that went on from its newest checkpoint."""
+    query = select(AttemptRow.resumed_from_step, AttemptRow.outcome).where(
+        AttemptRow.sweep_id == trial.sweep_id, AttemptRow.trial == trial.number
+    )
+    attempts = session.execute(query.order_by(AttemptRow.number)).all()
+    steps = [step for step, _ in attempts]
+    return Counter(outcome for _, outcome in attempts[steps.index(max(steps)) :])

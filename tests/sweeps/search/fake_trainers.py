@@ -148,3 +148,13 @@ class KilledAlways(Quick):
     def prepare(self, job: TrialJob) -> None:
         """Die."""
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Hanging(Quick):
+    """The first trial hangs, and says nothing."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """Report once, then never again."""
+        if job.number == 0:
+            on_report(Report(1, job.steps, 0.1, {}, 0.01))
+            time.sleep(10**6)

@@ -274,6 +274,23 @@ def test_what_all_trials_need_is_missed_before_any_starts(
     assert failed.error == "weights openai of ViT-L-14: can't be reached; give a file as clip_pretrained"
 
 
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_ended(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 3, "trial_hours": 0.0001}))
+    assert drive(sweep, "Hanging").wait(timeout=280) == COMPLETED
+    trials = repository.all_trials(sweep.id)
+    assert [(trial.state, trial.failure_reason) for trial in trials] == [
+        ("failed", "timeout"),
+        ("completed", None),
+        ("completed", None),
+    ]
+    assert "not heard of since step 1" in str(trials[0].failure_message)
+    assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["failed"]
+    assert TrialState.RUNNING not in {row.state for row in study_of(settings, sweep).trials}
+
+
 def test_a_preparation_whose_worker_is_killed_is_done_again(
     settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,37 @@ class TestAttempts:
         trial = drive(repository, sweep.id, DEAD_HERE).trial(0)
         assert (trial.state, trial.failure_reason) == ("failed", "lost")
         assert trial.failure_message == "it was started 30 times and got no further; the last time: its driver died"
+
+    def test_a_trial_that_hangs_fails_once_its_time_is_long_up(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        worker = AttemptStore(repository.database)
+        hangs, reports = launch(held, 0, total_steps=20), launch(held, 1, total_steps=20)
+        done = replace(GOOD, steps=10, seconds=1800.0)
+        waits = launch(held, 2, total_steps=20, target_step=10)
+        worker.finish(waits.token, done)
+        held.promote(2, target_step=20, reason="rank 1 of 1")
+        goes_on = held.start_attempt(2)
+
+        def beat(minutes: float) -> list[int]:
+            for _ in range(round(minutes * 3)):
+                clock.forward(20)
+                held.renew()
+                worker.report(reports.token, step=5, loss=None, metrics={})
+            return [attempt.trial for attempt in held.fail_overdue(1.0)]
+
+        worker.report(hangs.token, step=5, loss=None, metrics={})
+        assert beat(36) == []
+        assert beat(1) == [2]  # half an hour up to its rung, 37 minutes since, six of them given
+        assert beat(28) == []
+        assert beat(2) == [0]
+        trial = repository.get_trial(sweep.id, 0)
+        assert (trial.state, trial.failure_reason) == ("failed", "timeout")
+        assert trial.failure_message == "not heard of since step 5 of 20, and over 1 hours (budget.trial_hours)"
+        for token in (hangs.token, goes_on.token):
+            with pytest.raises(StaleAttempt):
+                worker.finish(token, GOOD)
+        assert repository.get_trial(sweep.id, 1).state == "running"  # its worker sees the time itself
 
     def test_being_stopped_in_good_order_is_no_loss(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
