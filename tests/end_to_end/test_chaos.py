@@ -44,9 +44,10 @@ from optuna.trial import TrialState
 from sweeps.address import read_address
 from sweeps.driver_process import child_environment, module_command
 from sweeps.errors import WrongState
-from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 HERE = Path(__file__).parent
 FAKES = HERE.parent / "sweeps" / "search"
