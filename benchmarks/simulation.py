@@ -173,7 +173,7 @@ class Simulation:
             spent=Spent,
             is_stopping=lambda: False,
             sweep_folder=folder,
-            on_end=KeptCheckpoints(self.held, goal, lambda number: folder / str(number)).note_end,
+            on_end=KeptCheckpoints(self.held, self.plan, lambda number: folder / str(number)).note_end,
         )
 
     def run(self, until: int | None = None, on_decision: Callable[[Decision], None] = lambda _: None) -> None:

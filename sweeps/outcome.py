@@ -15,7 +15,7 @@ from sweeps.analysis.export import differences
 from sweeps.analysis.hypervolume import Growth, Stretch, growth
 from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
-from sweeps.analysis.repeats import group_repeats, repeats_of, spreads
+from sweeps.analysis.repeats import group_repeats, mean_results, repeats_of
 from sweeps.analysis.scenarios import Winner, choose
 from sweeps.errors import UnknownTrial
 from sweeps.spec.objectives import is_feasible, objectives_of
@@ -152,11 +152,7 @@ class Outcome:
             {number: trial.parameters for number, trial in self.trials.items()},
             {number: trial.seed for number, trial in self.trials.items()},
         )
-        means = {
-            first: {name: spread.mean for name, spread in spreads([self.results[n] for n in trials]).items()}
-            for first, trials in groups.items()
-        }
-        won = choose(scenario, self.objectives, means, self.constraints)
+        won = choose(scenario, self.objectives, mean_results(groups, self.results), self.constraints)
         repeats = repeats_of(won.number, won.runner_up, groups, self.results, won.decided_by)
         return won if repeats is None else replace(won, repeats=repeats, reason=f"{won.reason} {repeats}")
 

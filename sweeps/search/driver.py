@@ -89,6 +89,7 @@ class _Drive:
         self.cancelled = False
         self.interrupted = False
         self.conductor: Conductor | None = None
+        self.checkpoints: KeptCheckpoints | None = None
         self._ray: list[psutil.Process] = []
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
@@ -236,8 +237,8 @@ class _Drive:
 
         goal = Goal.of(plan)
         sampler = sampler_of(plan, goal)
-        checkpoints = KeptCheckpoints(
-            self.held, goal, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
+        self.checkpoints = checkpoints = KeptCheckpoints(
+            self.held, plan, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
         )
         return Conductor(
             self.held,
@@ -309,6 +310,8 @@ class _Drive:
             return self._fail(_nothing_completed(trials), reason)
         if self.conductor is not None:
             self.conductor.stop_waiting()
+        if self.checkpoints is not None:
+            self.checkpoints.close()
         failed = f", {states['failed']} failed" if states["failed"] else ""
         self.held.finish("completed", stop_reason=reason)
         log.info("completed: %s; %d completed%s", reason, states["completed"], failed)

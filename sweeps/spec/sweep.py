@@ -193,6 +193,11 @@ class Plan:
         """What trials vary: a search's space, or the values of an ablation's arms."""
         return self.spec.space if self.ablation is None else self.ablation.space(self.fixed)
 
+    @property
+    def repeated(self) -> int:
+        """Configurations that may be trained again under other seeds."""
+        return self.spec.search.repeats.top if self.ablation is None else len(self.ablation.arms)
+
     def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Every parameter of one trial, its seed included.
 

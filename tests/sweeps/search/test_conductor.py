@@ -11,9 +11,7 @@ from optuna.trial import TrialState
 from podium import RUNGS, Podium
 
 from sweeps.errors import InvalidSpec
-from sweeps.search.checkpoints import KeptCheckpoints
 from sweeps.search.earlier import earlier_trials
-from sweeps.search.history import Goal
 from sweeps.search.study import NUMBER
 from sweeps.settings import Settings
 from sweeps.spec.memory import predicted_memory_gb
@@ -234,31 +232,6 @@ def test_a_trial_whose_checkpoint_is_gone_is_trained_from_its_beginning(
     assert (job.number, job.steps) == (0, 30)
     desk.work(job)
     assert [rung.step for rung in desk.repository.rungs(desk.sweep.id, 0)] == [10, 30]
-
-
-def test_checkpoints_of_the_front_stay_and_those_it_beats_go(podium: Callable[..., Podium]) -> None:
-    desk = podium(budget={"trials": 4}, objectives=["psnr"], constraints={"peak_memory_gb": 8.0})
-    folder = desk.settings.sweep_dir(desk.sweep.id)
-    kept = KeptCheckpoints(desk.held, Goal.of(desk.plan), lambda number: folder / str(number))
-
-    def end(number: int, psnr: float, memory_gb: float) -> None:
-        job = desk.conductor.next_job()
-        assert job is not None
-        assert job.number == number
-        (folder / str(number) / "checkpoints").mkdir(parents=True)
-        metrics = {"psnr": psnr, "feature_gain": 0.5, "peak_memory_gb": memory_gb}
-        result = Completed(metrics, "numba", "cpu", 1, 90, 9.0, checkpoint="x")
-        AttemptStore(desk.repository.database).finish(job.token, result)
-        desk.conductor.ended(number, "no result", None)
-        kept.note_end(desk.held.trial(number))
-
-    end(0, 20.0, 1.0)
-    end(1, 19.0, 1.0)  # beaten
-    end(2, 30.0, 9.0)  # over the limit: beats nobody
-    assert [(folder / str(n) / "checkpoints").exists() for n in range(3)] == [True, False, False]
-    end(3, 21.0, 1.0)
-    assert [(folder / str(n) / "checkpoints").exists() for n in range(4)] == [False, False, False, True]
-    assert [trial.checkpoint for trial in desk.trials()] == [None, None, None, "x"]
 
 
 def test_a_trial_that_is_predicted_to_take_too_much_is_never_started(podium: Callable[..., Podium]) -> None:
