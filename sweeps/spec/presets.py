@@ -89,6 +89,15 @@ def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     return {**{name: value for name, value in lower.items() if name not in overridden}, **upper}
 
 
+def value_of(configuration: Mapping[str, Any], name: str) -> Any:
+    """What a configuration trains with. A suffixed name (lr_fields) that it lacks follows its flat one; a name that is
+    newer than the configuration has its default."""
+    if name in configuration:
+        return configuration[name]
+    flat = next((flat for flat in PARAMETERS if name in _suffixed(flat)), None)
+    return PARAMETERS[name].default if flat is None else value_of(configuration, flat)
+
+
 @cache
 def _suffixed(flat: str) -> frozenset[str]:
     """Names such as lr_fields that override one place of the flat name."""

@@ -88,6 +88,13 @@ def contains(dimension: Dimension, value: Any) -> bool:
     return dimension.step is None or _divides(dimension.step, value - dimension.low)
 
 
+def on_grid(dimension: FloatDimension | IntDimension, steps: int) -> float | int:
+    """So many steps above the low end of a dimension that has steps. Floats add up to a little more than the high end,
+    which is no longer one of its values."""
+    assert dimension.step is not None
+    return min(dimension.low + steps * dimension.step, dimension.high)
+
+
 def _same(left: Any, right: Any) -> bool:
     # 1 == True in Python, but not in a configuration.
     return isinstance(left, bool) == isinstance(right, bool) and left == right

@@ -7,8 +7,8 @@ from typing import Any
 
 from f3rm_core import value_text
 from sweeps.errors import Issue, UnknownPreset
-from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset
-from sweeps.spec.space import CategoricalDimension, Dimension, contains, is_active, ordered
+from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset, value_of
+from sweeps.spec.space import CategoricalDimension, Dimension, contains, is_active, on_grid, ordered
 
 
 def preset_points(
@@ -54,7 +54,8 @@ def point_in(space: Mapping[str, Dimension], fixed: Mapping[str, Any], values: M
     for name in ordered(space):
         dimension = space[name]
         if is_active(dimension, {**fixed, **point}):
-            point[name] = values[name] if contains(dimension, values[name]) else _nearest(dimension, values[name])
+            value = value_of(values, name)
+            point[name] = value if contains(dimension, value) else _nearest(dimension, value)
     return point
 
 
@@ -73,4 +74,4 @@ def _nearest(dimension: Dimension, value: Any) -> Any:
     inside = min(max(value, dimension.low), dimension.high)
     if dimension.step is None:
         return inside
-    return dimension.low + round((inside - dimension.low) / dimension.step) * dimension.step
+    return on_grid(dimension, round((inside - dimension.low) / dimension.step))
