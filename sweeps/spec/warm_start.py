@@ -8,7 +8,7 @@ from typing import Any
 from f3rm_core import value_text
 from sweeps.errors import Issue, UnknownPreset
 from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset, value_of
-from sweeps.spec.space import CategoricalDimension, Dimension, contains, is_active, on_grid, ordered
+from sweeps.spec.space import Dimension, contains, is_active, nearest, ordered
 
 
 def preset_points(
@@ -54,8 +54,7 @@ def point_in(space: Mapping[str, Dimension], fixed: Mapping[str, Any], values: M
     for name in ordered(space):
         dimension = space[name]
         if is_active(dimension, {**fixed, **point}):
-            value = value_of(values, name)
-            point[name] = value if contains(dimension, value) else _nearest(dimension, value)
+            point[name] = nearest(dimension, value_of(values, name))
     return point
 
 
@@ -66,12 +65,3 @@ def _set_by(preset: Preset) -> set[str]:
         names |= preset.parameters.keys()
         preset = load_preset(preset.base)
     return names
-
-
-def _nearest(dimension: Dimension, value: Any) -> Any:
-    if isinstance(dimension, CategoricalDimension):
-        return dimension.choices[0]
-    inside = min(max(value, dimension.low), dimension.high)
-    if dimension.step is None:
-        return inside
-    return on_grid(dimension, round((inside - dimension.low) / dimension.step))

@@ -9,7 +9,7 @@ import pytest
 
 from sweeps.spec.draw import draw
 from sweeps.spec.presets import default_parameters
-from sweeps.spec.space import Dimension, FloatDimension, IntDimension, contains
+from sweeps.spec.space import CategoricalDimension, Dimension, FloatDimension, IntDimension, contains
 from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.spec.warm_start import point_in
 
@@ -29,6 +29,23 @@ def test_a_value_is_moved_to_the_nearest_one_there_is(dimension: Dimension, valu
     point = point_in({"lr": dimension}, {}, {"lr": value})
     assert point == {"lr": nearest}
     assert contains(dimension, point["lr"])
+
+
+def test_a_choice_is_given_as_the_space_has_it() -> None:
+    # 1.0 and (256, 96) are what a configuration holds; samplers know choices by their own values.
+    choices = {
+        "feat_loss_weight": CategoricalDimension(type="categorical", choices=[2, 1]),
+        "num_proposal_samples_per_ray": CategoricalDimension(type="categorical", choices=[[128, 48], [256, 96]]),
+        "feat_use_pe": CategoricalDimension(type="categorical", choices=[False, True]),
+        "camera_opt_mode": CategoricalDimension(type="categorical", choices=["off", "SE3"]),
+    }
+    values = {"feat_loss_weight": 1.0, "num_proposal_samples_per_ray": (256, 96), "feat_use_pe": 1}
+    point = point_in(choices, {}, {**values, "camera_opt_mode": "SO3xR3"})
+    assert point["feat_loss_weight"] == 1
+    assert isinstance(point["feat_loss_weight"], int)
+    assert point["num_proposal_samples_per_ray"] == [256, 96]
+    assert point["feat_use_pe"] is False  # 1 is not True
+    assert point["camera_opt_mode"] == "off"  # none of them
 
 
 def test_what_is_drawn_by_steps_stays_inside() -> None:
