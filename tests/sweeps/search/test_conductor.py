@@ -11,7 +11,6 @@ from optuna.trial import TrialState
 from podium import RUNGS, Podium
 
 from sweeps.errors import InvalidSpec
-from sweeps.search.earlier import earlier_trials
 from sweeps.search.study import NUMBER
 from sweeps.settings import Settings
 from sweeps.spec.memory import predicted_memory_gb
@@ -198,23 +197,6 @@ class TestWarmStart:
             podium(space=narrow, search={"warm_start": {"presets": ["quick_prototype"]}})
         with pytest.raises(InvalidSpec, match=r"search\.warm_start\.presets\.0"):
             podium(space=narrow, search={"warm_start": {"presets": ["quick_prototyp"]}})
-
-    def test_winners_of_an_earlier_sweep_are_trained_anew(self, podium: Callable[..., Podium]) -> None:
-        first = podium(budget={"trials": 4}, fidelity={"rungs": [10]}, objectives=["psnr"])
-        first.play()
-        first.held.finish("completed", stop_reason="all ended")
-        best = min(trial.parameters["feat_loss_weight"] for trial in first.trials())
-        second = podium(
-            search={"warm_start": {"sweeps": [first.sweep.id]}},
-            budget={"trials": 4},
-            fidelity={"rungs": [10]},
-            objectives=["psnr"],
-        )
-        job = second.conductor.next_job()
-        assert job is not None
-        assert job.configuration["feat_loss_weight"] == best
-        assert second.trials()[0].metrics == {}
-        assert len(earlier_trials(second.repository.database, second.plan).results) == 4
 
     def test_an_unknown_sweep_is_refused(self, podium: Callable[..., Podium]) -> None:
         with pytest.raises(InvalidSpec, match=r"search\.warm_start\.sweeps\.0='snothing': no such sweep"):
