@@ -240,13 +240,14 @@ class _Drive:
         self.checkpoints = checkpoints = KeptCheckpoints(
             self.held, plan, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
         )
+        earlier = earlier_trials(self.held.database, plan)
         return Conductor(
             self.held,
             study,
             plan,
-            strategy_of(plan, goal, sampler),
+            strategy_of(plan, goal, sampler, earlier.results),
             sampler=sampler,
-            earlier=earlier_trials(self.held.database, plan),
+            earlier=earlier,
             rules=stop_rules_of(plan),
             spent=self._spent,
             is_stopping=self._stopping,

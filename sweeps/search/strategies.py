@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
-from sweeps.search.history import Goal, Strategy
+from sweeps.search.history import Goal, Strategy, TrialHistory
 from sweeps.search.listed import Listed
 from sweeps.search.model.strategy import ModelStrategy
 from sweeps.search.refusal import refusal_of
@@ -28,20 +29,23 @@ def sampler_of(plan: Plan, goal: Goal) -> Sampler:
     return sampler
 
 
-def strategy_of(plan: Plan, goal: Goal, sampler: Sampler) -> Strategy:
+def strategy_of(plan: Plan, goal: Goal, sampler: Sampler, earlier: Sequence[TrialHistory] = ()) -> Strategy:
     """What starts trials, lets them go on, and repeats the best.
 
     Args:
         plan: the sweep's.
         goal: of the sweep.
         sampler: from `sampler_of`; `model` decides itself what is started and what goes on.
+        earlier: trials of earlier sweeps that the model learns from.
     """
     if plan.ablation is not None:
         return Listed(plan.ablation)
     strategy: Strategy = Halving(goal)
     if sampler == "model":
         # A trial's seed, which its number would change, decides nothing about whether it may start.
-        strategy = ModelStrategy(goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None)
+        strategy = ModelStrategy(
+            goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None, earlier=earlier
+        )
     repeats = plan.spec.search.repeats
     return Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else strategy
 

@@ -49,13 +49,14 @@ class Podium:
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
         goal = Goal.of(self.plan)
+        earlier = earlier_trials(self.repository.database, self.plan)
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal, self.sampler),
+            strategy_of(self.plan, goal, self.sampler, earlier.results),
             sampler=self.sampler,
-            earlier=earlier_trials(self.repository.database, self.plan),
+            earlier=earlier,
             sweep_folder=folder,
             rules=stop_rules_of(self.plan),
             spent=Spent,

@@ -58,6 +58,18 @@ def test_winners_are_trained_anew_and_results_learned_from(podium: Callable[...,
     ]
 
 
+def test_the_model_learns_from_them_and_counts_none_as_its_own(podium: Callable[..., Podium], first: Podium) -> None:
+    second = podium(search={"sampler": "model", "warm_start": {"sweeps": [first.sweep.id]}}, fidelity={"rungs": [90]})
+    second.work(second.conductor.next_job())  # type: ignore[arg-type]
+    job = second.conductor.next_job()
+    assert job is not None
+    assert len(second.trials()) == 2
+    # Without them it would draw evenly: a third of four trials is one, so that the second is the model's. It knows
+    # that the least weight is the best, and looks there.
+    weights = sorted(trial.parameters["feat_loss_weight"] for trial in first.trials())
+    assert job.configuration["feat_loss_weight"] < weights[1]
+
+
 def test_who_breaks_a_constraint_of_the_new_sweep_is_no_winner(podium: Callable[..., Podium]) -> None:
     desk = podium()
     for number in range(4):  # the better, the larger
