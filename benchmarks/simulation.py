@@ -23,7 +23,7 @@ from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
 from sweeps.search.stopping import Spent
-from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
+from sweeps.search.strategies import repeats_of, sampler_of, stop_rules_of, strategy_of
 from sweeps.search.study import Study, open_storage
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
@@ -167,6 +167,7 @@ class Simulation:
             study,
             self.plan,
             strategy_of(self.plan, goal, sampler),
+            repeats=repeats_of(self.plan, goal),
             sampler=sampler,
             earlier=Earlier(),
             rules=stop_rules_of(self.plan),

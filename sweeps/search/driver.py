@@ -233,7 +233,7 @@ class _Drive:
         from sweeps.search.checkpoints import KeptCheckpoints
         from sweeps.search.conductor import Conductor
         from sweeps.search.earlier import earlier_trials
-        from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
+        from sweeps.search.strategies import repeats_of, sampler_of, stop_rules_of, strategy_of
 
         goal = Goal.of(plan)
         sampler = sampler_of(plan, goal)
@@ -246,6 +246,7 @@ class _Drive:
             study,
             plan,
             strategy_of(plan, goal, sampler, earlier.results),
+            repeats=repeats_of(plan, goal),
             sampler=sampler,
             earlier=earlier,
             rules=stop_rules_of(plan),
@@ -303,10 +304,11 @@ class _Drive:
         trials = self.held.trials()
         states = Counter(trial.state for trial in trials)
         reason = f"all {len(trials)} trials ended"
-        if self.conductor is not None and self.conductor.is_work_left():
-            if self.conductor.stop is None:
+        if self.conductor is not None:
+            if self.conductor.is_next_due():
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))
-            reason = self.conductor.stop.sentence
+            if (stop := self.conductor.stop) is not None and (stop.of_search or self.conductor.is_work_left()):
+                reason = stop.sentence
         if not states["completed"]:
             return self._fail(_nothing_completed(trials), reason)
         if self.conductor is not None:

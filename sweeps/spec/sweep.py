@@ -41,7 +41,7 @@ class WarmStart(_Part):
 
 
 class Repeats(_Part):
-    """Once all trials have ended, the `top` configurations are trained again until each has been trained under `seeds`
+    """Once the search is over, the `top` configurations are trained again until each has been trained under `seeds`
     seeds: whether a winner leads by more than chance can't be seen in one training. top 0: no repeats."""
 
     top: int = Field(default=0, ge=0, le=100)

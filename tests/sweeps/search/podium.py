@@ -11,7 +11,7 @@ from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import earlier_trials
 from sweeps.search.history import Goal
 from sweeps.search.stopping import Spent
-from sweeps.search.strategies import stop_rules_of, strategy_of
+from sweeps.search.strategies import repeats_of, stop_rules_of, strategy_of
 from sweeps.search.study import Study, open_storage, study_name
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
@@ -55,6 +55,7 @@ class Podium:
             study,
             self.plan,
             strategy_of(self.plan, goal, self.sampler, earlier.results),
+            repeats=repeats_of(self.plan, goal),
             sampler=self.sampler,
             earlier=earlier,
             sweep_folder=folder,

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from podium import RUNGS, Podium
 
 from sweeps.errors import InvalidSpec
+from sweeps.search.stopping import Stop
 from sweeps.search.study import NUMBER
 from sweeps.settings import Settings
 from sweeps.spec.memory import predicted_memory_gb
@@ -167,6 +168,50 @@ def test_a_sweep_that_has_converged_starts_nothing_more(podium: Callable[..., Po
     assert desk.conductor.stop.sentence.startswith("convergence: the hypervolume grew by")
     assert 5 <= len(desk.trials()) < 40
     assert {trial.state for trial in desk.trials()} == {"completed"}
+
+
+def test_repeats_come_after_a_search_that_has_converged(podium: Callable[..., Podium]) -> None:
+    converged = {"trials": 40, "convergence": {"units": 4, "threshold": 0.05}}
+    repeats = {"repeats": {"top": 2, "seeds": 3}}
+    desk = podium(budget=converged, fidelity={"rungs": [10]}, objectives=["psnr"], search=repeats)
+    desk.play()
+    trials = desk.trials()
+    assert desk.conductor.stop is not None
+    assert desk.conductor.stop.rule == "convergence"
+    assert not desk.conductor.is_next_due()
+    assert len(trials) < 40
+    repeated = trials[-4:]
+    best = sorted(trials[:-4], key=lambda trial: -trial.metrics["psnr"])[:2]
+    assert len({trial.seed for trial in [*best, *repeated]}) == 6
+    for trial in best:
+        assert sum(other.parameters == trial.parameters for other in repeated) == 2
+
+
+def test_a_search_that_converges_waits_for_its_last_trials_before_it_repeats(podium: Callable[..., Podium]) -> None:
+    converged = {"trials": 40, "convergence": {"units": 4, "threshold": 0.05}}
+    repeats = {"repeats": {"top": 1, "seeds": 2}}
+    desk = podium(budget=converged, fidelity={"rungs": [10]}, objectives=["psnr"], search=repeats)
+    last = desk.conductor.next_job()
+    assert last is not None
+    while (job := desk.conductor.next_job()) is not None:
+        desk.work(job)
+    assert desk.conductor.stop is not None
+    desk.work(last, desk.result(last, psnr=99.0))
+    again = desk.conductor.next_job()
+    assert again is not None
+    assert again.configuration["feat_loss_weight"] == last.configuration["feat_loss_weight"]
+
+
+def test_hours_end_the_repeats_too(podium: Callable[..., Podium]) -> None:
+    desk = podium(
+        budget={"trials": 3}, fidelity={"rungs": [10]}, objectives=["psnr"], search={"repeats": {"top": 1, "seeds": 3}}
+    )
+    for _ in range(4):
+        desk.work(desk.conductor.next_job())  # type: ignore[arg-type]
+    desk.conductor.stop = Stop("hours", "hours: over")
+    assert desk.conductor.next_job() is None
+    assert not desk.conductor.is_next_due()
+    assert desk.conductor.is_work_left()
 
 
 SPACE = {
