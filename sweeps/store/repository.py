@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +18,7 @@ from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep,
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
-from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
@@ -171,8 +171,8 @@ class Repository:
         if cursor is not None:
             created, sweep_id = read_cursor(cursor, 2)
             try:
-                after = datetime.fromisoformat(created)
-            except ValueError:
+                after = datetime.fromisoformat(created).astimezone(UTC)
+            except (ValueError, OverflowError):
                 raise bad_cursor(cursor) from None
             query = query.where(tuple_(SweepRow.created_at, SweepRow.id) < tuple_(after, sweep_id))
         with self.database.read() as session:
@@ -312,7 +312,7 @@ class Repository:
             query = query.where(TrialRow.state == state)
         if cursor is not None:
             (number,) = read_cursor(cursor, 1)
-            if not number.isdecimal():
+            if not number.isdecimal() or int(number) > LARGEST_INTEGER:
                 raise bad_cursor(cursor)
             query = query.where(TrialRow.number > int(number))
         with self.database.read() as session:
