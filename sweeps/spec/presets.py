@@ -71,6 +71,21 @@ def load_preset(name_or_file: str | Path) -> Preset:
     return _load(str(name_or_file), folder=Path(), seen=())
 
 
+def preset_in(field: str, name_or_file: str) -> Preset:
+    """Load the preset that a field of a document names; that it can't be had is this field's fault.
+
+    Raises:
+        InvalidSpec: names the field.
+    """
+    try:
+        return load_preset(name_or_file)
+    except UnknownPreset as error:
+        remedy = str(error).split(": ", 1)[1]
+    except InvalidSpec as error:
+        remedy = str(error).removeprefix(f"{name_or_file}: ")
+    raise InvalidSpec([Issue(field, name_or_file, remedy)])
+
+
 def resolve_preset(document: Mapping[str, Any], *, where: str = "") -> Preset:
     """The preset that a document describes; its base's path starts from the current folder.
 

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
-from sweeps.errors import InvalidSpec, Issue, UnknownPreset
+from sweeps.errors import InvalidSpec, Issue
 from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
 from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
 from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
-from sweeps.spec.presets import load_preset, overlay
+from sweeps.spec.presets import overlay, preset_in
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 from sweeps.spec.warm_start import preset_points
@@ -256,11 +256,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
         InvalidSpec: names the field at fault.
         SceneError: the scene is missing or broken.
     """
-    try:
-        base = load_preset(spec.base)
-    except UnknownPreset as error:
-        remedy = str(error).split(": ", 1)[1]
-        raise InvalidSpec([Issue("base", spec.base, remedy)]) from None
+    base = preset_in("base", spec.base)
     steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
     # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
     threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from f3rm_core import value_text
-from sweeps.errors import Issue, UnknownPreset
-from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset, value_of
+from sweeps.errors import InvalidSpec, Issue
+from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset, preset_in, value_of
 from sweeps.spec.space import Dimension, contains, is_active, nearest, ordered
 
 
@@ -26,13 +26,14 @@ def preset_points(
     Returns:
         The points, in order, and everything wrong with the list.
     """
-    points, issues = [], []
+    points: list[dict[str, Any]] = []
+    issues: list[Issue] = []
     for index, name in enumerate(names):
         field = f"search.warm_start.presets.{index}"
         try:
-            preset = load_preset(name)
-        except UnknownPreset as error:
-            issues.append(Issue(field, name, str(error).split(": ", 1)[1]))
+            preset = preset_in(field, name)
+        except InvalidSpec as error:
+            issues += error.issues
             continue
         values = {other: preset.resolved[other] for other in sorted(_set_by(preset)) if other in space}
         outside = next((other for other, value in values.items() if not contains(space[other], value)), None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from sweeps.errors import InvalidSpec
 from sweeps.spec.draw import draw
 from sweeps.spec.presets import default_parameters
 from sweeps.spec.space import CategoricalDimension, Dimension, FloatDimension, IntDimension, contains
@@ -74,3 +76,19 @@ def test_a_preset_can_start_a_sweep_over_a_suffixed_name() -> None:
         }
     )
     assert check_spec(spec).first == ({"lr_fields": 1e-2},)
+
+
+@pytest.mark.parametrize("place", ["base", "search.warm_start.presets.0"])
+def test_a_preset_file_that_cant_be_had_is_the_fault_of_the_field_that_names_it(tmp_path: Path, place: str) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: mine\nbase: f3rm_default\nparameters: {max_res: 1}\n")
+    for name, said in (
+        ("gone.yaml", "no such file"),
+        ("quick_prototyp", "did you mean quick_prototype"),
+        (str(broken), r"line 3: parameters\.max_res=1: must be at least base_res"),
+    ):
+        own = {"base": name} if place == "base" else {"search": {"warm_start": {"presets": [name]}}}
+        space = {"lr": {"type": "float", "low": 1e-3, "high": 2e-2}}
+        with pytest.raises(InvalidSpec, match=said) as caught:
+            check_spec(parse_spec({"name": "rates", "space": space, **own}))
+        assert [issue.field for issue in caught.value.issues] == [place]
