@@ -121,7 +121,7 @@ class TestCorrection:
 
 
 def test_a_configurations_need_is_its_prediction_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.spec.memory._backend_of", lambda configuration, device: "tcnn")
+    monkeypatch.setattr("sweeps.spec.memory.backend_of", lambda configuration, device: "tcnn")
     scene, values = SceneSize(192, 144, 64, 8), load_preset("f3rm_default").resolved
     found = need_of(values, scene)  # type: ignore[arg-type]
     whole = predicted_memory_gb(values, scene, backend="tcnn", device="cuda")
