@@ -120,8 +120,7 @@ class DrivenSweep:
         one that hangs does not.
 
         Args:
-            trial_hours: what a trial may take, all of its rungs together. It is given a tenth more, and two leases at
-                least; so long nothing must have been heard of it.
+            trial_hours: of all rungs together. A tenth more is given, two leases at least, all of which it was silent.
 
         Returns:
             Their attempts, closed; end their workers.
