@@ -23,7 +23,7 @@ from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
 from sweeps.search.stopping import Spent
-from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
+from sweeps.search.strategies import repeats_of, sampler_of, stop_rules_of, strategy_of
 from sweeps.search.study import Study, open_storage
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
@@ -167,13 +167,14 @@ class Simulation:
             study,
             self.plan,
             strategy_of(self.plan, goal, sampler),
+            repeats=repeats_of(self.plan, goal),
             sampler=sampler,
             earlier=Earlier(),
             rules=stop_rules_of(self.plan),
             spent=Spent,
             is_stopping=lambda: False,
             sweep_folder=folder,
-            on_end=KeptCheckpoints(self.held, goal, lambda number: folder / str(number)).note_end,
+            on_end=KeptCheckpoints(self.held, self.plan, lambda number: folder / str(number)).note_end,
         )
 
     def run(self, until: int | None = None, on_decision: Callable[[Decision], None] = lambda _: None) -> None:

@@ -11,6 +11,7 @@ UsageError (f3rm_core)
 ├── IdempotencyConflict   the key was used with another body
 ├── NoResults             nothing has completed, so nothing can win
 ├── NotAnAblation         the sweep is a search, which compares no arms
+├── NotASearch            the sweep is an ablation, whose trials no sampler spreads
 ├── InvalidCursor         a page cursor that this store did not give out
 ├── LeaseHeld             another driver runs the sweep
 └── StoreUnavailable      the database can't be opened
@@ -115,6 +116,10 @@ class NoResults(UsageError):
 
 class NotAnAblation(UsageError):
     """The sweep is a search: it has no arms to compare."""
+
+
+class NotASearch(UsageError):
+    """The sweep is an ablation: its trials do not spread over a space."""
 
 
 class InvalidCursor(UsageError):

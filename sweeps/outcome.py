@@ -15,9 +15,9 @@ from sweeps.analysis.export import differences
 from sweeps.analysis.hypervolume import Growth, Stretch, growth
 from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
-from sweeps.analysis.repeats import group_repeats, repeats_of, spreads
+from sweeps.analysis.repeats import group_repeats, mean_results, repeats_of
 from sweeps.analysis.scenarios import Winner, choose
-from sweeps.errors import UnknownTrial
+from sweeps.errors import NotASearch, UnknownTrial
 from sweeps.spec.objectives import is_feasible, objectives_of
 from sweeps.spec.presets import load_preset
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
@@ -132,14 +132,26 @@ class Outcome:
         return [stretch for _, stretch in dated]
 
     def importance(self) -> Importance:
-        """Which parameters decided. Loads Optuna."""
+        """Which parameters decided among the trials that keep the constraints. Loads Optuna.
+
+        Raises:
+            NotASearch: the sweep is an ablation.
+        """
         from sweeps.analysis.importance import importance
         from sweeps.search.sampler import distributions, labels
         from sweeps.spec.sweep import SweepSpec
 
-        space = SweepSpec.model_validate(dict(self.sweep.spec)).space
-        parameters = {number: labels(space, trial.parameters) for number, trial in self.trials.items()}
-        return importance(self.objectives, parameters, self.results, distributions(space, space))
+        spec = SweepSpec.model_validate(dict(self.sweep.spec))
+        if spec.kind == "ablation":
+            raise NotASearch(
+                f"sweep {self.sweep.id} is an ablation: its arms are no spread over a space, which importance is told "
+                f"from; `f3rm-sweeps claims {self.sweep.id}` compares them"
+            )
+        results = self.feasible_results
+        parameters = {number: labels(spec.space, self.trials[number].parameters) for number in results}
+        found = importance(self.objectives, parameters, results, distributions(spec.space, spec.space))
+        beyond = len(self.trials) - len(results)
+        return replace(found, note=f"{found.note}; {beyond} beyond a constraint left out") if beyond else found
 
     def winner(self, scenario: str) -> Winner:
         """The trial that wins a scenario. A configuration that ran under several seeds counts once, by its means.
@@ -152,11 +164,7 @@ class Outcome:
             {number: trial.parameters for number, trial in self.trials.items()},
             {number: trial.seed for number, trial in self.trials.items()},
         )
-        means = {
-            first: {name: spread.mean for name, spread in spreads([self.results[n] for n in trials]).items()}
-            for first, trials in groups.items()
-        }
-        won = choose(scenario, self.objectives, means, self.constraints)
+        won = choose(scenario, self.objectives, mean_results(groups, self.results), self.constraints)
         repeats = repeats_of(won.number, won.runner_up, groups, self.results, won.decided_by)
         return won if repeats is None else replace(won, repeats=repeats, reason=f"{won.reason} {repeats}")
 

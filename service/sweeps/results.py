@@ -38,10 +38,13 @@ def hypervolume(sweep_id: SweepId, store: Store) -> Hypervolume:
     return Hypervolume(**hypervolume_view(Outcome.read(store, sweep_id)))
 
 
-@router.get("/importance", summary="Importance of parameters", response_model=Importances, responses=problem_docs(404))
+@router.get(
+    "/importance", summary="Importance of parameters", response_model=Importances, responses=problem_docs(404, 409)
+)
 def importance(sweep_id: SweepId, store: Store) -> Importances:
     """Which parameters tell the best quarter of the trials from all, for each objective (PED-ANOVA), and what chance
-    alone would give. With fewer than 20 completed trials there is none, and `note` says so."""
+    alone would give. Trials beyond a constraint don't count; with fewer than 20 there is none, and `note` says so. 409
+    for an ablation."""
     return Importances(**importance_view(Outcome.read(store, sweep_id)))
 
 

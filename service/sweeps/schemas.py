@@ -148,11 +148,7 @@ class TrialPage(BaseModel):
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
 
 
-_LINKS = {
-    "self": "",
-    **{part: part for part in ("trials", "pareto", "hypervolume", "importance", "winner", "export")},
-}
-_ABLATION_LINKS = {**_LINKS, "claims": "claims"}
+_LINKS = ("trials", "pareto", "hypervolume", "winner", "export")
 
 
 def sweep_summary(record: SweepRecord) -> SweepSummary:
@@ -190,8 +186,8 @@ def trial_detail(
 
 
 def _links(record: SweepRecord) -> dict[str, str]:
-    links = _ABLATION_LINKS if record.spec.get("kind") == "ablation" else _LINKS
-    return {name: sweep_url(record.id, part) for name, part in links.items()}
+    own = "claims" if record.spec.get("kind") == "ablation" else "importance"
+    return {"self": sweep_url(record.id, ""), **{part: sweep_url(record.id, part) for part in (*_LINKS, own)}}
 
 
 def _with_addresses(record: TrialRecord) -> dict[str, Any]:

@@ -62,6 +62,29 @@ def ranks(
     return np.asarray(moocore.pareto_rank(turned), dtype=np.int64)
 
 
+def skyband(
+    values: NDArray[np.float64],  # [points, objectives]
+    directions: Sequence[str],
+    most: int,
+) -> NDArray[np.bool_]:
+    """Which points at most so many others beat; most 0 is the front. Any `most` points may turn out worse, and the
+    front is still among these.
+
+    Source: Papadias et al. 2005, section 4.6 (k-skyband).
+
+    Returns:
+        [points], true where it is.
+    """
+    few = np.flatnonzero(ranks(values, directions) <= most)  # one of each layer before beats a point of a later one
+    turned = costs(values, directions)[few]
+    as_good = np.ones((len(few), len(few)), dtype=bool)  # row as good as column in everything
+    for column in turned.T:
+        as_good &= column[:, None] <= column[None, :]
+    inside = np.zeros(len(values), dtype=bool)
+    inside[few[(as_good & ~as_good.T).sum(axis=0) <= most]] = True
+    return inside
+
+
 def order(
     values: Sequence[Sequence[float]] | NDArray[np.float64],  # [points, objectives]
     directions: Sequence[str],

@@ -114,6 +114,21 @@ def spreads(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
     return {name: _spread([run[name] for run in runs]) for name in names}
 
 
+def mean_results(
+    groups: Mapping[int, tuple[int, ...]], results: Mapping[int, Mapping[str, float]]
+) -> dict[int, dict[str, float]]:
+    """First trial of each configuration -> metric -> mean over its seeds: what a configuration competes with.
+
+    Args:
+        groups: from `group_repeats`.
+        results: trial number -> metric -> value.
+    """
+    return {
+        first: {name: spread.mean for name, spread in spreads([results[number] for number in trials]).items()}
+        for first, trials in groups.items()
+    }
+
+
 def difference(metric: Metric, first: Spread, second: Spread) -> Difference:
     """How much better the first configuration is, with an interval for the noise of seeds.
 

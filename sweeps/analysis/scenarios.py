@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from f3rm_core import METRICS, Metric
-from sweeps.analysis.pareto import front_of, places, table
+from sweeps.analysis.pareto import front_of, places, skyband, table
 from sweeps.analysis.repeats import Repeats
 from sweeps.analysis.units import in_units
 from sweeps.errors import NoResults, UnknownScenario
@@ -121,7 +121,7 @@ def choose(
     rule = SCENARIOS[scenario]
     feasible = _feasible(objectives, results, constraints)
     aims = _aims(rule, feasible)
-    looked_at = [*objectives, *(aim for aim in aims if aim not in objectives)]
+    looked_at = _looked_at(objectives, aims)
     front = front_of(looked_at, feasible)
     numbers, values = table(looked_at, {number: feasible[number] for number in front})
     scaled = places(values, [metric.direction for metric in looked_at])
@@ -142,6 +142,33 @@ def choose(
         {objective.name: float(candidates.places[objective.name][order[0]]) for objective in objectives},
         reason,
     )
+
+
+def contenders(
+    objectives: Sequence[Metric], results: Results, constraints: Mapping[str, float] = _NO_LIMITS, *, spare: int = 0
+) -> set[int]:
+    """Trials that win a scenario or can come to: nothing that joins later lets another one win.
+
+    Args:
+        objectives: with their directions.
+        results: of completed trials.
+        constraints: metric -> limit; a trial beyond one can't win.
+        spare: so many of the results may still turn out worse, as seeds are added to them.
+    """
+    feasible = {number: metrics for number, metrics in results.items() if is_feasible(constraints, metrics)}
+    fronts = {
+        tuple(_looked_at(objectives, aims)) for rule in SCENARIOS.values() if (aims := _had(rule, feasible)) is not None
+    }
+    found: set[int] = set()
+    for metrics in fronts:
+        numbers, values = table(metrics, feasible)
+        inside = skyband(values, [metric.direction for metric in metrics], spare)
+        found |= {number for number, is_inside in zip(numbers, inside, strict=True) if is_inside}
+    return found
+
+
+def _looked_at(objectives: Sequence[Metric], aims: Sequence[Metric]) -> list[Metric]:
+    return [*objectives, *(aim for aim in aims if aim not in objectives)]
 
 
 def _feasible(objectives: Sequence[Metric], results: Results, constraints: Mapping[str, float]) -> Results:
@@ -168,16 +195,22 @@ def _best_of(name: str, limit: float, results: Results) -> str:
 
 def _aims(rule: Scenario, results: Results) -> list[Metric]:
     """What the scenario looks at and the trials have."""
+    if (aims := _had(rule, results)) is not None:
+        return aims
+    had = {name for metrics in results.values() for name in metrics}
+    wanted = " or ".join(name for group in rule.looks_at for name in group)
+    raise NoResults(
+        f"scenario {rule.name} needs {wanted}, which no completed trial has; they have {', '.join(sorted(had))}"
+    )
+
+
+def _had(rule: Scenario, results: Results) -> list[Metric] | None:
+    """What the scenario looks at, of the first group of which trials have something; None where they have nothing."""
     had = {name for metrics in results.values() for name in metrics}
     for group in rule.looks_at:
         if aims := [METRICS[name] for name in group if name in had and name in METRICS]:
             return aims
-    if rule.looks_at:
-        wanted = " or ".join(name for group in rule.looks_at for name in group)
-        raise NoResults(
-            f"scenario {rule.name} needs {wanted}, which no completed trial has; they have {', '.join(sorted(had))}"
-        )
-    return []
+    return None if rule.looks_at else []
 
 
 def _balanced(found: Candidates) -> Order:

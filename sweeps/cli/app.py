@@ -22,15 +22,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("f3rm-sweeps"))
+        raise typer.Exit()
+
+
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        print(version_of("f3rm-sweeps"))
-        raise typer.Exit()
+    """Nothing beside: the option's own callback comes before a command is missed."""
 
 
 _START, _SWEEPS, _RESULTS, _CONFIGURATIONS = "Start here", "Sweeps", "Results", "Configurations"

@@ -140,7 +140,7 @@ def print_front(outcome: Outcome, winner: int) -> None:
     shown = table(None, ["", "trial", *heads, *also, "parameters"], right=["trial", *heads, *also])
     points = outcome.points()
     for point in points:
-        if point.on_front:
+        if point.on_front or point.trial == winner:
             shown.add_row(
                 "*" if point.trial == winner else "",
                 str(point.trial),
@@ -154,8 +154,11 @@ def print_front(outcome: Outcome, winner: int) -> None:
     behind = f"{len(points) - on_front - beyond} completed trials behind it"
     if beyond:
         behind += f", {beyond} beyond a constraint"
+    wins = "* wins"
+    if not any(point.on_front for point in points if point.trial == winner):
+        wins += ", though not on it: means over seeds decide, or a metric that is no objective"
     units = ", ".join(f"{name} in {METRICS[name].unit}" for name in [*objectives, *also] if METRICS[name].unit != "1")
-    console().print(f"{on_front} on the front, {behind}; * wins; {units}")
+    console().print(f"{on_front} on the front, {behind}; {wins}; {units}", soft_wrap=True)
 
 
 def _arrow(direction: str) -> str:

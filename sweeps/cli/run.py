@@ -25,7 +25,9 @@ def run(arguments: Sequence[str]) -> int:
         code = app(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
-    except BrokenPipeError:  # `f3rm-sweeps list | head`
+    except (BrokenPipeError, SystemExit) as error:  # `f3rm-sweeps list | head`, of which Typer and rich make an exit
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (KeyboardInterrupt, Abort):
@@ -38,7 +40,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _report(error: Exception) -> int:
     if isinstance(error, TyperException):
-        return _say(error.format_message(), WRONG_USE)
+        message = error.format_message()
+        return _say(message, WRONG_USE) if message else WRONG_USE  # without a command the help was shown
     if isinstance(error, UsageError):
         return _say(str(error), WRONG_USE)
     if isinstance(error, F3RMError):

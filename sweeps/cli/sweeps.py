@@ -55,7 +55,7 @@ def submit(
 ) -> None:
     """Ask the running service for a sweep.
 
-    A relative scene, base file or weight file in the spec is looked for from the current folder.
+    A relative scene, preset file or weight file in the spec is looked for from the current folder.
 
     Example: f3rm-sweeps submit tradeoff.yaml --watch
     """
@@ -239,15 +239,22 @@ def _watch(
 
 def _anchor(body: dict[str, Any], settings: Settings) -> None:
     """Make paths absolute: the service and the driver run in other folders than the user who writes `./scene`."""
+    from sweeps.spec.presets import is_file
 
     def anchored(path: str, is_there: Callable[[str], bool]) -> str:
         absolute = os.path.realpath(os.path.expanduser(path))
         return absolute if is_there(absolute) else path
 
+    def anchored_preset(preset: str) -> str:
+        return anchored(preset, os.path.isfile) if is_file(preset) else preset
+
     if settings.scene_root is None and "scene" in body:
         body["scene"] = anchored(body["scene"], os.path.isdir)
-    if body.get("base", "").endswith((".yaml", ".yml", ".json")):
-        body["base"] = anchored(body["base"], os.path.isfile)
+    if "base" in body:
+        body["base"] = anchored_preset(body["base"])
+    warm_start = body.get("search", {}).get("warm_start", {})
+    if "presets" in warm_start:
+        warm_start["presets"] = [anchored_preset(preset) for preset in warm_start["presets"]]
     for name in ("clip_pretrained", "dino_pretrained"):
         weights = body.get("parameters", {}).get(name, "")
         if names_weight_file(weights):

@@ -14,6 +14,7 @@ from sweeps.search.earlier import EARLIER, Earlier
 from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory, recall
 from sweeps.search.packing import NEWEST, Packing
 from sweeps.search.refusal import Refusal, refusal_of
+from sweeps.search.repeats import Repeats
 from sweeps.search.rungs import hopeless
 from sweeps.search.standings import Standings
 from sweeps.search.stopping import Spent, Stop, StopRules
@@ -39,6 +40,7 @@ class Conductor:
         study: Optuna's study of it, reconciled.
         plan: what its trials have in common.
         strategy: decides.
+        repeats: trains the best again once the search is over.
         sampler: Optuna's, for the trials whose values the strategy leaves open.
         earlier: what earlier sweeps tell.
         rules: end the sweep before all trials have been started.
@@ -55,6 +57,7 @@ class Conductor:
         plan: Plan,
         strategy: Strategy,
         *,
+        repeats: Repeats | None = None,
         sampler: Sampler,
         earlier: Earlier,
         rules: StopRules,
@@ -68,6 +71,7 @@ class Conductor:
         self._plan = plan
         self._goal = Goal.of(plan)
         self._strategy = strategy
+        self._repeats = repeats
         self._sampler = sampler
         self._sweep_folder = sweep_folder
         self._rules = rules
@@ -89,7 +93,7 @@ class Conductor:
         self._packing: Packing | None = None
         self._waiting: int | None = None  # the trial that has no room on the GPUs yet
         self.stop: Stop | None = None
-        """The rule that ended the sweep. Those that run are finished; a rule that has fired once stays."""
+        """The rule that ended the sweep, or its search. Those that run are finished; a rule that has fired stays."""
 
     def share_gpus(self, packing: Packing) -> None:
         """Let trials share GPUs, as far as their memory allows. It learns from what was measured before."""
@@ -104,7 +108,7 @@ class Conductor:
                 trial = self._held.trial(self._queued.pop(0))
                 refusal = self._refusal(trial.configuration)
             else:
-                decision = self._strategy.next(self.history)
+                decision = self._next()
                 if decision is None or (isinstance(decision, Resume) and not self._has_room(decision.number)):
                     self._idle = bool(self.running)  # asked again before one of them has ended, it would say the same
                     return None
@@ -173,15 +177,31 @@ class Conductor:
                 self._packing.learn(configuration, measured_gb)
 
     def _may_start(self) -> bool:
-        if self.stop is None:
-            self.stop = self._rules.check(self.history, self._goal, self._spent())
-            if self.stop is not None:
-                log.info("no more is started: %s", self.stop.sentence)
-        return self.stop is None and not self._is_stopping()
+        if self.stop is None or self.stop.of_search:
+            stop = self._rules.check(self.history, self._goal, self._spent())
+            if stop is not None and (self.stop is None or not stop.of_search):
+                self.stop = stop
+                log.info("no more is started%s: %s", ", but repeats" if self._may_repeat() else "", stop.sentence)
+        return (self.stop is None or self._may_repeat()) and not self._is_stopping()
+
+    def _may_repeat(self) -> bool:
+        return self._repeats is not None and (self.stop is None or self.stop.of_search)
+
+    def _next(self) -> Start | Resume | None:
+        decision = self._strategy.next(self.history) if self.stop is None else None
+        if decision is None and self._repeats is not None:
+            decision = self._repeats.next(self.history)
+        return decision
+
+    def is_next_due(self) -> bool:
+        """Whether something is to be started now."""
+        return self._may_start() and (bool(self._queued) or self._next() is not None)
 
     def is_work_left(self) -> bool:
-        """Whether something is to be started, were it allowed."""
-        return bool(self._queued) or self._strategy.next(self.history) is not None
+        """Whether something would be started, had no rule ended the sweep."""
+        return bool(self._queued) or any(
+            one is not None and one.next(self.history) is not None for one in (self._strategy, self._repeats)
+        )
 
     def stop_waiting(self) -> None:
         """End every trial that still waits at a rung: the sweep is over, and its end cancels what was to be started."""

@@ -97,6 +97,7 @@ class _Drive:
         self.interrupted = False
         self.away = False
         self.conductor: Conductor | None = None
+        self.checkpoints: KeptCheckpoints | None = None
         self._ray: list[psutil.Process] = []
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
@@ -259,20 +260,22 @@ class _Drive:
         from sweeps.search.checkpoints import KeptCheckpoints
         from sweeps.search.conductor import Conductor
         from sweeps.search.earlier import earlier_trials
-        from sweeps.search.strategies import sampler_of, stop_rules_of, strategy_of
+        from sweeps.search.strategies import repeats_of, sampler_of, stop_rules_of, strategy_of
 
         goal = Goal.of(plan)
         sampler = sampler_of(plan, goal)
-        checkpoints = KeptCheckpoints(
-            self.held, goal, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
+        self.checkpoints = checkpoints = KeptCheckpoints(
+            self.held, plan, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
         )
+        earlier = earlier_trials(self.held.database, plan)
         return Conductor(
             self.held,
             study,
             plan,
-            strategy_of(plan, goal, sampler),
+            strategy_of(plan, goal, sampler, earlier.results),
+            repeats=repeats_of(plan, goal),
             sampler=sampler,
-            earlier=earlier_trials(self.held.database, plan),
+            earlier=earlier,
             rules=stop_rules_of(plan),
             spent=self._spent,
             is_stopping=self._stopping,
@@ -330,15 +333,18 @@ class _Drive:
         trials = self.held.trials()
         states = Counter(trial.state for trial in trials)
         reason = f"all {len(trials)} trials ended"
-        if self.conductor is not None and self.conductor.is_work_left():
-            if self.conductor.stop is None:
+        if self.conductor is not None:
+            if self.conductor.is_next_due():
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))
-            reason = self.conductor.stop.sentence
+            if (stop := self.conductor.stop) is not None and (stop.of_search or self.conductor.is_work_left()):
+                reason = stop.sentence
         if not states["completed"]:
             constraints = self.held.sweep().spec["constraints"]
             return self._fail(F3RMError(why_nothing_completed(trials, self.held.rungs(), constraints)), reason)
         if self.conductor is not None:
             self.conductor.stop_waiting()
+        if self.checkpoints is not None:
+            self.checkpoints.close()
         failed = f", {states['failed']} failed" if states["failed"] else ""
         self.held.finish("completed", stop_reason=reason)
         log.info("completed: %s; %d completed%s", reason, states["completed"], failed)

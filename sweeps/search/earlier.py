@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from f3rm_core import scene_digest
 from sweeps.analysis.pareto import front_of, order, table
-from sweeps.search.history import RungResult, TrialHistory
-from sweeps.spec.space import contains
+from sweeps.analysis.provenance import SCENE_DIGEST
+from sweeps.search.history import TrialHistory, recall
+from sweeps.spec.memory import backend_of, default_device
+from sweeps.spec.objectives import is_feasible
+from sweeps.spec.presets import value_of
 from sweeps.spec.sweep import Plan
 from sweeps.spec.warm_start import point_in
 from sweeps.store.database import Database
-from sweeps.store.records import SweepRecord, TrialRecord
+from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 from sweeps.store.repository import Repository
 
 EARLIER = -1
@@ -36,45 +41,86 @@ class Earlier:
 def earlier_trials(database: Database, plan: Plan) -> Earlier:
     """What the sweeps of the warm start tell.
 
-    Winners are the front of each sweep, best first, at most a quarter of this sweep's trials. Another scene's results
-    say where to look and nothing more; those of the same scene count as measured where nothing but the space's
-    parameters differs.
+    Winners are the front of each sweep's results that keep this sweep's constraints, best first, at most a quarter of
+    this sweep's trials. Another scene's results say where to look and nothing more. Those of the same scene count as
+    measured, with what they measured at this sweep's rungs, where this sweep would have measured the same: nothing but
+    the space's parameters differs, and they ran on the same kind of device.
 
     Raises:
         UnknownSweep: there is no such sweep.
+        SceneError: a file of the scene can't be read any more.
     """
     repository = Repository(database)
     points: list[Mapping[str, Any]] = []
     results: list[TrialHistory] = []
     for sweep_id in plan.spec.search.warm_start.sweeps:
         sweep = repository.find_sweep(sweep_id)
-        completed = {trial.number: trial for trial in repository.all_trials(sweep.id) if trial.state == "completed"}
+        trials = {trial.number: trial for trial in repository.all_trials(sweep.id)}
         points += [
-            point_in(plan.spec.space, plan.fixed, completed[number].configuration)
-            for number in _winners(plan, completed)
+            point_in(plan.space, plan.fixed, trials[number].configuration) for number in _winners(plan, trials.values())
         ]
-        results += [known for trial in completed.values() if (known := _as_known(plan, sweep, trial)) is not None]
+        results += _known(repository, plan, sweep, trials)
     return Earlier(tuple(points[: max(1, plan.spec.budget.trials // 4)]), tuple(results))
 
 
-def _winners(plan: Plan, completed: Mapping[int, TrialRecord]) -> Sequence[int]:
-    front = front_of(plan.objectives, {number: trial.metrics for number, trial in completed.items()})
+def _winners(plan: Plan, trials: Iterable[TrialRecord]) -> Sequence[int]:
+    found = {trial.number: trial.metrics for trial in trials if trial.state == "completed"}
+    feasible = {n: metrics for n, metrics in found.items() if is_feasible(plan.spec.constraints, metrics)}
+    front = front_of(plan.objectives, feasible)
     if not front:
         return []
-    numbers, values = table(plan.objectives, {number: completed[number].metrics for number in front})
+    numbers, values = table(plan.objectives, {number: feasible[number] for number in front})
     directions = [objective.direction for objective in plan.objectives]
     return [numbers[i] for i in order(values, directions, [True] * len(numbers))]
 
 
-def _as_known(plan: Plan, sweep: SweepRecord, trial: TrialRecord) -> TrialHistory | None:
-    """A result that this sweep would have measured as well."""
-    space, mine = plan.spec.space, json.loads(json.dumps(dict(plan.fixed)))  # as the store gives them: lists, no tuples
-    same = sweep.spec["scene"] == plan.spec.scene and all(
-        trial.configuration.get(name) == value for name, value in mine.items() if name not in (*space, "seed")
+def _known(
+    repository: Repository, plan: Plan, sweep: SweepRecord, trials: Mapping[int, TrialRecord]
+) -> list[TrialHistory]:
+    """Results that this sweep would have measured as well."""
+    rungs: dict[int, list[RungRecord]] = defaultdict(list)
+    for rung in repository.rungs(sweep.id):
+        if rung.step in plan.rungs:
+            rungs[rung.trial].append(rung)
+    same = [trials[number] for number in sorted(rungs) if _is_same_training(plan, trials[number])]
+    if not same or not _is_same_scene(repository, plan, sweep, (same[0], same[-1])):
+        return []
+    wanted = {*plan.spec.objectives, *plan.spec.constraints}
+    known = []
+    for trial in same:
+        history = recall(trial, [rung for rung in rungs[trial.number] if wanted <= rung.metrics.keys()])
+        if history.rungs:
+            parameters = point_in(plan.space, plan.fixed, trial.configuration)
+            state = "completed" if history.step == plan.budget_steps else "pruned"
+            known.append(replace(history, number=EARLIER, parameters=parameters, state=state, running_to=None))
+    return known
+
+
+def _is_same_training(plan: Plan, trial: TrialRecord) -> bool:
+    """Whether this sweep's trial of the same point would be this one, but for its seed."""
+    mine = plan.configuration(point_in(plan.space, plan.fixed, trial.configuration), 0)
+    mine = json.loads(json.dumps(mine))  # as the store gives them: lists, no tuples
+    device = "cpu" if plan.spec.resources.gpus_per_trial == 0 else default_device()
+    return (
+        trial.state != "failed"
+        and (trial.device, trial.backend) == (device, backend_of(mine, device))
+        and all(
+            value_of(trial.configuration, name) == value_of(mine, name)
+            for name in mine.keys() | trial.configuration.keys()
+            if name != "seed"
+        )
     )
-    inside = all(contains(space[name], trial.configuration[name]) for name in space)
-    if not same or not inside or any(objective.name not in trial.metrics for objective in plan.objectives):
-        return None
-    parameters = point_in(space, mine, trial.configuration)
-    rung = RungResult(plan.budget_steps, trial.metrics, trial.metrics.get("train_seconds", 0.0))
-    return TrialHistory(EARLIER, parameters, "completed", (rung,))
+
+
+def _is_same_scene(
+    repository: Repository, plan: Plan, sweep: SweepRecord, ends: tuple[TrialRecord, TrialRecord]
+) -> bool:
+    """Whether an earlier sweep's first and last trial saw what is now under the scene's name."""
+    if sweep.spec["scene"] != plan.spec.scene:
+        return False
+    noted = {
+        attempt.environment.get(SCENE_DIGEST)
+        for trial in ends
+        for attempt in repository.attempts(sweep.id, trial.number)
+    }
+    return noted <= {None, scene_digest(plan.scene)}  # nothing is noted where a worker died early

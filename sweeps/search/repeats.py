@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from sweeps.search.history import Goal, Resume, Start, Strategy, TrialHistory
+from sweeps.search.history import Goal, Start, TrialHistory
 from sweeps.search.rungs import ranking
 
 
-class Repeated:
-    """A strategy, and once it has nothing more to do, its best configurations again.
+class Repeats:
+    """A strategy for the time when a search is over: its best configurations again.
 
     Args:
-        strategy: what finds them.
-        goal: what it is after.
+        goal: what the search was after.
         top: configurations to repeat.
         seeds: trainings of each in all, the first one counted. A trial's seed comes from its number.
     """
 
-    def __init__(self, strategy: Strategy, goal: Goal, *, top: int, seeds: int) -> None:
-        self._strategy = strategy
+    def __init__(self, goal: Goal, *, top: int, seeds: int) -> None:
         self._goal = goal
         self._top = top
         self._seeds = seeds
 
-    def next(self, history: Sequence[TrialHistory]) -> Start | Resume | None:
-        """See sweeps.search.history.Strategy."""
-        decision = self._strategy.next(history)
-        if decision is not None:
-            return decision
-        found = history[: self._goal.trials]
-        if any(trial.running_to is not None for trial in found):
-            return None
-        best = [rank for rank in ranking(found, self._goal.rungs[-1], self._goal).items() if rank[1].feasible]
+    def next(self, history: Sequence[TrialHistory]) -> Start | None:
+        """See sweeps.search.history.Strategy. Configurations are ranked by their first full trainings, so that repeats
+        do not change which are the best."""
+        first: dict[str, TrialHistory] = {}
+        for trial in history:
+            if trial.state == "completed":
+                first.setdefault(_configuration(trial), trial)
+        if any(trial.running_to is not None and _configuration(trial) not in first for trial in history):
+            return None  # the search is not over
+        ranks = ranking(list(first.values()), self._goal.rungs[-1], self._goal)
+        best = [(number, rank) for number, rank in ranks.items() if rank.feasible]
         for number, rank in best[: self._top]:
             parameters = history[number].parameters
             trainings = sum(trial.parameters == parameters and trial.state != "pruned" for trial in history)
@@ -40,3 +41,7 @@ class Repeated:
                 reason = f"{rank}: training {trainings + 1} of {self._seeds} of trial {number}'s configuration"
                 return Start(parameters, reason, to_end=True)
         return None
+
+
+def _configuration(trial: TrialHistory) -> str:
+    return json.dumps(trial.parameters, sort_keys=True)

@@ -22,6 +22,11 @@ class Stop:
     rule: str
     sentence: str
 
+    @property
+    def of_search(self) -> bool:
+        """Whether it ends the search alone: the best are still trained again under other seeds."""
+        return self.rule == "convergence"
+
 
 @dataclass(frozen=True)
 class Spent:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
-from sweeps.search.history import Goal, Strategy
+from sweeps.search.history import Goal, Strategy, TrialHistory
 from sweeps.search.listed import Listed
 from sweeps.search.model.strategy import ModelStrategy
 from sweeps.search.refusal import refusal_of
-from sweeps.search.repeats import Repeated
+from sweeps.search.repeats import Repeats
 from sweeps.search.rungs import Halving
 from sweeps.search.sampler import choose_sampler
 from sweeps.search.stopping import Convergence, StopRules
@@ -28,22 +29,29 @@ def sampler_of(plan: Plan, goal: Goal) -> Sampler:
     return sampler
 
 
-def strategy_of(plan: Plan, goal: Goal, sampler: Sampler) -> Strategy:
-    """What starts trials, lets them go on, and repeats the best.
+def strategy_of(plan: Plan, goal: Goal, sampler: Sampler, earlier: Sequence[TrialHistory] = ()) -> Strategy:
+    """What starts trials and lets them go on.
 
     Args:
         plan: the sweep's.
         goal: of the sweep.
         sampler: from `sampler_of`; `model` decides itself what is started and what goes on.
+        earlier: trials of earlier sweeps that the model learns from.
     """
     if plan.ablation is not None:
         return Listed(plan.ablation)
-    strategy: Strategy = Halving(goal)
     if sampler == "model":
         # A trial's seed, which its number would change, decides nothing about whether it may start.
-        strategy = ModelStrategy(goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None)
+        return ModelStrategy(
+            goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None, earlier=earlier
+        )
+    return Halving(goal)
+
+
+def repeats_of(plan: Plan, goal: Goal) -> Repeats | None:
+    """What trains the best configurations again once the search is over; None where nobody asked for it."""
     repeats = plan.spec.search.repeats
-    return Repeated(strategy, goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else strategy
+    return Repeats(goal, top=repeats.top, seeds=repeats.seeds) if repeats.top else None
 
 
 def stop_rules_of(plan: Plan) -> StopRules:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from sweeps.spec.space import CategoricalDimension, Dimension, FloatDimension, IntDimension, is_active, ordered
+from sweeps.spec.space import CategoricalDimension, Dimension, FloatDimension, IntDimension, is_active, on_grid, ordered
 
 
 def draw(space: Mapping[str, Dimension], fixed: Mapping[str, Any], random: Random) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def _value(dimension: Dimension, random: Random) -> Any:
         return random.choice(dimension.choices)
     if dimension.step is not None:
         steps = round((dimension.high - dimension.low) / dimension.step)
-        return dimension.low + random.randint(0, steps) * dimension.step
+        return on_grid(dimension, random.randint(0, steps))
     if isinstance(dimension, IntDimension):
         return _whole(dimension, random)
     if dimension.log:

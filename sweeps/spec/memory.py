@@ -70,7 +70,7 @@ def predicted_memory(
         InvalidParameter: a backend that does not run on the device, or a feature model that nobody knows.
     """
     device = device or default_device()
-    backend = backend or _backend_of(configuration, device)
+    backend = backend or backend_of(configuration, device)
     return peak_memory(configuration, scene, backend, device)  # type: ignore[arg-type]  # it checks both
 
 
@@ -195,7 +195,8 @@ def default_device() -> str:
     return "cuda" if glob.glob("/dev/nvidia[0-9]*") and not hidden else "cpu"
 
 
-def _backend_of(configuration: Configuration, device: str) -> str:
+def backend_of(configuration: Configuration, device: str) -> str:
+    """What its encodings run on: its own backend, else the usual one of the device as far as this machine has it."""
     wanted = configuration.get("encoding_backend", "auto")
     if wanted != "auto":
         return str(wanted)

@@ -71,6 +71,21 @@ def load_preset(name_or_file: str | Path) -> Preset:
     return _load(str(name_or_file), folder=Path(), seen=())
 
 
+def preset_in(field: str, name_or_file: str) -> Preset:
+    """Load the preset that a field of a document names; that it can't be had is this field's fault.
+
+    Raises:
+        InvalidSpec: names the field.
+    """
+    try:
+        return load_preset(name_or_file)
+    except UnknownPreset as error:
+        remedy = str(error).split(": ", 1)[1]
+    except InvalidSpec as error:
+        remedy = str(error).removeprefix(f"{name_or_file}: ")
+    raise InvalidSpec([Issue(field, name_or_file, remedy)])
+
+
 def resolve_preset(document: Mapping[str, Any], *, where: str = "") -> Preset:
     """The preset that a document describes; its base's path starts from the current folder.
 
@@ -87,6 +102,15 @@ def overlay(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     """
     overridden = frozenset[str]().union(*map(_suffixed, upper))
     return {**{name: value for name, value in lower.items() if name not in overridden}, **upper}
+
+
+def value_of(configuration: Mapping[str, Any], name: str) -> Any:
+    """What a configuration trains with. A suffixed name (lr_fields) that it lacks follows its flat one; a name that is
+    newer than the configuration has its default."""
+    if name in configuration:
+        return configuration[name]
+    flat = next((flat for flat in PARAMETERS if name in _suffixed(flat)), None)
+    return PARAMETERS[name].default if flat is None else value_of(configuration, flat)
 
 
 @cache

@@ -88,9 +88,27 @@ def contains(dimension: Dimension, value: Any) -> bool:
     return dimension.step is None or _divides(dimension.step, value - dimension.low)
 
 
+def nearest(dimension: Dimension, value: Any) -> Any:
+    """A dimension's own value that is nearest to this one; of choices, the first where it is none of them."""
+    if isinstance(dimension, CategoricalDimension):
+        return next((choice for choice in dimension.choices if _same(choice, value)), dimension.choices[0])
+    if contains(dimension, value):
+        return value
+    inside = min(max(value, dimension.low), dimension.high)
+    return inside if dimension.step is None else on_grid(dimension, round((inside - dimension.low) / dimension.step))
+
+
+def on_grid(dimension: FloatDimension | IntDimension, steps: int) -> float | int:
+    """So many steps above the low end of a dimension that has steps. Floats add up to a little more than the high end,
+    which is no longer one of its values."""
+    assert dimension.step is not None
+    return min(dimension.low + steps * dimension.step, dimension.high)
+
+
 def _same(left: Any, right: Any) -> bool:
-    # 1 == True in Python, but not in a configuration.
-    return isinstance(left, bool) == isinstance(right, bool) and left == right
+    # 1 == True in Python, but not in a configuration; (256, 96) is [256, 96] there.
+    left, right = (list(value) if isinstance(value, tuple) else value for value in (left, right))
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
 def ordered(space: Mapping[str, _Dimension]) -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
-from sweeps.errors import InvalidSpec, Issue, UnknownPreset
+from sweeps.errors import InvalidSpec, Issue
 from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
 from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
 from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
-from sweeps.spec.presets import load_preset, overlay
+from sweeps.spec.presets import overlay, preset_in
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 from sweeps.spec.warm_start import preset_points
@@ -41,7 +41,7 @@ class WarmStart(_Part):
 
 
 class Repeats(_Part):
-    """Once all trials have ended, the `top` configurations are trained again until each has been trained under `seeds`
+    """Once the search is over, the `top` configurations are trained again until each has been trained under `seeds`
     seeds: whether a winner leads by more than chance can't be seen in one training. top 0: no repeats."""
 
     top: int = Field(default=0, ge=0, le=100)
@@ -193,6 +193,11 @@ class Plan:
         """What trials vary: a search's space, or the values of an ablation's arms."""
         return self.spec.space if self.ablation is None else self.ablation.space(self.fixed)
 
+    @property
+    def repeated(self) -> int:
+        """Configurations that may be trained again under other seeds."""
+        return self.spec.search.repeats.top if self.ablation is None else len(self.ablation.arms)
+
     def configuration(self, sampled: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Every parameter of one trial, its seed included.
 
@@ -251,11 +256,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
         InvalidSpec: names the field at fault.
         SceneError: the scene is missing or broken.
     """
-    try:
-        base = load_preset(spec.base)
-    except UnknownPreset as error:
-        remedy = str(error).split(": ", 1)[1]
-        raise InvalidSpec([Issue("base", spec.base, remedy)]) from None
+    base = preset_in("base", spec.base)
     steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
     # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
     threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}

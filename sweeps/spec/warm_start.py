@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from f3rm_core import value_text
-from sweeps.errors import Issue, UnknownPreset
-from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset
-from sweeps.spec.space import CategoricalDimension, Dimension, contains, is_active, ordered
+from sweeps.errors import InvalidSpec, Issue
+from sweeps.spec.presets import ROOT_PRESET, Preset, load_preset, preset_in, value_of
+from sweeps.spec.space import Dimension, contains, is_active, nearest, ordered
 
 
 def preset_points(
@@ -26,13 +26,14 @@ def preset_points(
     Returns:
         The points, in order, and everything wrong with the list.
     """
-    points, issues = [], []
+    points: list[dict[str, Any]] = []
+    issues: list[Issue] = []
     for index, name in enumerate(names):
         field = f"search.warm_start.presets.{index}"
         try:
-            preset = load_preset(name)
-        except UnknownPreset as error:
-            issues.append(Issue(field, name, str(error).split(": ", 1)[1]))
+            preset = preset_in(field, name)
+        except InvalidSpec as error:
+            issues += error.issues
             continue
         values = {other: preset.resolved[other] for other in sorted(_set_by(preset)) if other in space}
         outside = next((other for other, value in values.items() if not contains(space[other], value)), None)
@@ -54,7 +55,7 @@ def point_in(space: Mapping[str, Dimension], fixed: Mapping[str, Any], values: M
     for name in ordered(space):
         dimension = space[name]
         if is_active(dimension, {**fixed, **point}):
-            point[name] = values[name] if contains(dimension, values[name]) else _nearest(dimension, values[name])
+            point[name] = nearest(dimension, value_of(values, name))
     return point
 
 
@@ -65,12 +66,3 @@ def _set_by(preset: Preset) -> set[str]:
         names |= preset.parameters.keys()
         preset = load_preset(preset.base)
     return names
-
-
-def _nearest(dimension: Dimension, value: Any) -> Any:
-    if isinstance(dimension, CategoricalDimension):
-        return dimension.choices[0]
-    inside = min(max(value, dimension.low), dimension.high)
-    if dimension.step is None:
-        return inside
-    return dimension.low + round((inside - dimension.low) / dimension.step) * dimension.step

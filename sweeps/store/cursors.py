@@ -24,7 +24,8 @@ def read_cursor(cursor: str, count: int) -> list[str]:
         parts: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         raise bad_cursor(cursor) from None
-    if not (isinstance(parts, list) and len(parts) == count and all(isinstance(part, str) for part in parts)):
+    texts = isinstance(parts, list) and all(isinstance(part, str) and "\0" not in part for part in parts)
+    if not texts or len(parts) != count:
         raise bad_cursor(cursor)
     return parts
 

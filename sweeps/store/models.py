@@ -40,6 +40,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+LARGEST_INTEGER = 2**31 - 1
+"""The most that a column of type Integer holds in PostgreSQL."""
+
+
 class Base(DeclarativeBase):
     """Base of the models."""
 

@@ -10,17 +10,16 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep, WrongState
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
-from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
@@ -73,22 +72,14 @@ class Repository:
 
         Raises:
             IdempotencyConflict: the key was used with another spec.
-            InvalidSpec: it is to start from a sweep that is not there.
+            InvalidSpec: it is to start from a sweep that is not there, or by a name that several have.
         """
-        for index, earlier in enumerate(spec.search.warm_start.sweeps):
-            try:
-                self.find_sweep(earlier)
-            except UnknownSweep:
-                remedy = "no such sweep; `f3rm-sweeps list` shows them"
-                raise InvalidSpec([Issue(f"search.warm_start.sweeps.{index}", earlier, remedy)]) from None
-        body = spec.model_dump(mode="json")
-        body_hash = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        body_hash = hashlib.sha256(json.dumps(spec.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        if known := self._of_key(idempotency_key, body_hash):
+            return known, False
+        body = self._with_ids(spec).model_dump(mode="json")
         try:
             with self.database.write() as session:
-                if idempotency_key is not None:
-                    known = self._of_key(session, idempotency_key, body_hash)
-                    if known is not None:
-                        return known, False
                 row = SweepRow(
                     id=_new_id(),
                     name=spec.name,
@@ -104,25 +95,36 @@ class Repository:
                 session.add(row)
                 session.flush()
                 return sweep_record(row, {}), True
-        except IntegrityError:
-            # Another request with the same key came first (PostgreSQL lets two transactions look at once).
-            if idempotency_key is None:
-                raise
-            with self.database.read() as session:
-                known = self._of_key(session, idempotency_key, body_hash)
+        except IntegrityError:  # another request with the same key came first
+            known = self._of_key(idempotency_key, body_hash)
             if known is None:
                 raise
             return known, False
 
-    def _of_key(self, session: Session, key: str, body_hash: str) -> SweepRecord | None:
-        row = session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))
-        if row is None:
+    def _with_ids(self, spec: SweepSpec) -> SweepSpec:
+        """The spec with the earlier sweeps' ids in place of their names, which a later sweep may have as well."""
+        warm, ids = spec.search.warm_start, []
+        for index, words in enumerate(warm.sweeps):
+            try:
+                ids.append(self.find_sweep(words).id)
+            except UnknownSweep as error:
+                remedy = str(error).split(": ", 1)[1]
+                raise InvalidSpec([Issue(f"search.warm_start.sweeps.{index}", words, remedy)]) from None
+        search = spec.search.model_copy(update={"warm_start": warm.model_copy(update={"sweeps": ids})})
+        return spec.model_copy(update={"search": search})
+
+    def _of_key(self, key: str | None, body_hash: str) -> SweepRecord | None:
+        if key is None:
             return None
-        if row.body_hash != body_hash:
-            raise IdempotencyConflict(
-                f"Idempotency-Key={key!r}: was used for sweep {row.id} with another body; give a new key"
-            )
-        return sweep_record(row, counts_of(session, [row.id])[row.id])
+        with self.database.read() as session:
+            row = session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))
+            if row is None:
+                return None
+            if row.body_hash != body_hash:
+                raise IdempotencyConflict(
+                    f"Idempotency-Key={key!r}: was used for sweep {row.id} with another body; give a new key"
+                )
+            return sweep_record(row, counts_of(session, [row.id])[row.id])
 
     def get_sweep(self, sweep_id: str) -> SweepRecord:
         """A sweep by its id.
@@ -170,8 +172,8 @@ class Repository:
         if cursor is not None:
             created, sweep_id = read_cursor(cursor, 2)
             try:
-                after = datetime.fromisoformat(created)
-            except ValueError:
+                after = datetime.fromisoformat(created).astimezone(UTC)
+            except (ValueError, OverflowError):
                 raise bad_cursor(cursor) from None
             query = query.where(tuple_(SweepRow.created_at, SweepRow.id) < tuple_(after, sweep_id))
         with self.database.read() as session:
@@ -319,7 +321,7 @@ class Repository:
             query = query.where(TrialRow.state == state)
         if cursor is not None:
             (number,) = read_cursor(cursor, 1)
-            if not number.isdecimal():
+            if not number.isdecimal() or int(number) > LARGEST_INTEGER:
                 raise bad_cursor(cursor)
             query = query.where(TrialRow.number > int(number))
         with self.database.read() as session:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sweeps.errors import UnknownSweep, UnknownTrial
-from sweeps.store.models import AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
+from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Process, ReportRecord, RungRecord, SweepRecord, TrialRecord
 
 
@@ -30,7 +30,8 @@ def trial_row(session: Session, sweep_id: str, number: int, *, lock: bool = Fals
     Raises:
         UnknownTrial: there is none.
     """
-    row = session.get(TrialRow, (sweep_id, number), with_for_update=lock or None)
+    possible = number <= LARGEST_INTEGER  # no database takes a larger one, not even to look for it
+    row = session.get(TrialRow, (sweep_id, number), with_for_update=lock or None) if possible else None
     if row is None:
         raise UnknownTrial(f"trial {number}: sweep {sweep_id} has no such trial")
     return row

@@ -16,7 +16,7 @@ from sweeps.driver_process import STORE_AWAY, driver_log
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.driving import DrivenSweep
-from sweeps.store.processes import this_process
+from sweeps.store.processes import _started, this_process
 from sweeps.store.records import Process
 from sweeps.store.repository import Repository
 from tests.played import SPEC
@@ -112,6 +112,31 @@ def test_a_driver_that_dies_before_it_began_fails_the_sweep_with_its_last_words(
     assert "no space left on device" in str(sweep.error)
     launcher.look()
     assert started == [sweep_id]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_driver_that_held_the_sweep_is_no_reason_to_fail_it(
+    store: Repository, settings: ServiceSettings, driver: Callable[[str], None], started: list[str], killed: bool
+) -> None:
+    """Whoever resumes it may be faster than the loop, which then finds it queued, and its driver dead."""
+    driver("import time; time.sleep(60)")
+    sweep_id = queue(store)
+    launcher = Launcher(store, settings)
+    launcher.look()
+    process = launcher._drivers[sweep_id]
+    by = Process(this_process().machine, process.pid, _started(process.pid))
+    held = DrivenSweep.acquire(store.database, sweep_id, by, lease_seconds=60.0, max_attempts=3)
+    launcher.look()
+    if not killed:
+        held.interrupt("Ray was killed")  # and it gives its lease back
+    process.kill()
+    process.wait()
+    assert store.get_sweep(sweep_id).state == "interrupted"
+    store.request_resume(sweep_id)
+    launcher.look()
+    assert started == [sweep_id, sweep_id]
+    assert store.get_sweep(sweep_id).state == "queued"
+    launcher._drivers[sweep_id].kill()
 
 
 def test_a_driver_that_cant_be_started_fails_the_sweep(

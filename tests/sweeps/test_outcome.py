@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sweeps.analysis.importance import FRONT
-from sweeps.errors import NoResults
+from sweeps.errors import NoResults, NotASearch
 from sweeps.outcome import Outcome
 from sweeps.settings import Settings
 from sweeps.store.repository import Repository
@@ -133,3 +133,27 @@ def test_importance_from_records(outcome: Outcome) -> None:
     assert list(found["importance"]) == ["psnr", "feature_gain", FRONT]
     (share,) = found["importance"]["psnr"]
     assert (share["parameter"], share["share"], share["beyond_chance"]) == ("feat_loss_weight", 1.0, True)
+
+
+def test_importance_leaves_out_what_breaks_a_constraint(outcome: Outcome) -> None:
+    trials = with_trials(
+        outcome,
+        *(
+            {
+                "parameters": {"feat_loss_weight": 10 ** (-5 + 6 * k / 23)},
+                "metrics": {"psnr": 20.0 + k, "feature_gain": 0.5, "peak_memory_gb": 9.0 if k > 20 else 1.0},
+            }
+            for k in range(24)
+        ),
+    )
+    found = limited(trials, peak_memory_gb=8.0).importance()
+    assert found.trials == 21
+    assert found.note.endswith("differ from all; 3 beyond a constraint left out")
+    few = limited(trials, peak_memory_gb=0.5).importance()
+    assert few.note == "importance needs at least 20 completed trials; there are 0; 24 beyond a constraint left out"
+
+
+def test_an_ablation_has_no_importance(outcome: Outcome) -> None:
+    spec = {**outcome.sweep.spec, "kind": "ablation", "space": {}, "arms": {"wide": {"hidden_dim": 128}}}
+    with pytest.raises(NotASearch, match="its arms are no spread over a space"):
+        replace(outcome, sweep=replace(outcome.sweep, spec=spec)).importance()

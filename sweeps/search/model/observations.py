@@ -43,6 +43,11 @@ class Observations:
     reached: NDArray[np.int64]
     failed: NDArray[np.bool_]
 
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Which are of this sweep; those of earlier ones have numbers below 0. [trials]"""
+        return np.array([trial.number >= 0 for trial in self.trials], dtype=bool)
+
 
 class Table:
     """Reads histories; what it has read of a trial is not read again until the trial has moved.

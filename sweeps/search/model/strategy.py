@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,18 @@ class ModelStrategy:
         first: configurations drawn evenly before there is a model; None: two more than the space has dimensions, and
             no more than a third of the trials.
         allowed: whether a configuration may start at all; one that may not is not proposed.
+        earlier: trials of earlier sweeps, as this one would have measured them: the model knows them, and they are
+            neither results nor options. Those that reached the first rung stand for as many drawn evenly.
     """
 
-    def __init__(self, goal: Goal, first: int | None = None, *, allowed: Allowed = lambda _: True) -> None:
+    def __init__(
+        self,
+        goal: Goal,
+        first: int | None = None,
+        *,
+        allowed: Allowed = lambda _: True,
+        earlier: Sequence[TrialHistory] = (),
+    ) -> None:
         self.goal = goal
         self._allowed = allowed
         self._encoding = Encoding(goal.space, goal.fixed)
@@ -53,12 +62,15 @@ class ModelStrategy:
         dimensions = len(self._encoding.names)
         # About half a full training's worth where first rungs are cheap.
         cheap = min(6 * dimensions, goal.rungs[-1] // (2 * goal.rungs[0]))
-        self._first = first if first is not None else max(1, min(max(dimensions + 2, cheap), goal.trials // 3))
+        first = first if first is not None else max(1, min(max(dimensions + 2, cheap), goal.trials // 3))
+        self._earlier = self._most_telling([replace(trial, number=-1 - i) for i, trial in enumerate(earlier)])
+        started = sum(trial.rungs[0].step == goal.rungs[0] for trial in self._earlier)
+        self._first = max(0, first - started)
         self._model: _Model | None = None
-        self._spread = spread(self._first, dimensions, goal.seed)
+        self._spread = spread(first, dimensions, goal.seed)
 
     def next(self, history: Sequence[TrialHistory]) -> Start | Resume | None:
-        seen = self._table.read(history)
+        seen = self._table.read([*self._earlier, *history])
         may_start = len(history) < self.goal.trials
         if may_start and len(history) < self._first:
             point = self._encoding.snap(self._spread[len(history)][None])[0]
@@ -79,6 +91,12 @@ class ModelStrategy:
             return None
         return Resume(best.number, best.reason)
 
+    def _most_telling(self, earlier: Sequence[TrialHistory]) -> list[TrialHistory]:
+        """So many of them that this sweep's own trials have as much room in the model."""
+        read = self._table.read(earlier)
+        used = bounded(read.scores[..., : len(self.goal.objectives)], LIMIT // 2).any(axis=1)
+        return [trial for trial, is_used in zip(read.trials, used, strict=True) if is_used]
+
     def _by_chance(self, history: Sequence[TrialHistory], reason: str) -> Start:
         random = np.random.default_rng([self.goal.seed, len(history)])
         points = self._encoding.snap(random.random((_TRIES, len(self._encoding.names))))
@@ -89,7 +107,7 @@ class ModelStrategy:
         """The best configuration found by looking everywhere, then around the best of those, closer and closer."""
         done = sum(len(trial.rungs) for trial in history)
         random = np.random.default_rng([self.goal.seed, len(history), done])
-        encoding, known = self._encoding, model.seen.points
+        encoding, known = self._encoding, model.seen.points[model.seen.own]
         everywhere = encoding.snap(random.random((_CANDIDATES, len(encoding.names))))
         near = model.seen.points[model.best_seen(_KEPT)]
         around = [encoding.moved(np.repeat(near, 4, axis=0), scale, random) for scale in _SCALES]
@@ -259,7 +277,7 @@ class _Model:
     def _front(self) -> Array:
         """Results at the last rung that keep every constraint, thinned where they are many. [results, objectives]"""
         results = self._scores[:, self._last]
-        keeps = np.isfinite(results).all(axis=1)
+        keeps = np.isfinite(results).all(axis=1) & self.seen.own
         for column, limit in enumerate(self._limits(), start=self._objectives):
             keeps &= np.nan_to_num(results[:, column], nan=-np.inf) >= limit
         return _thinned(results[keeps, : self._objectives])

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from service.settings import ServiceSettings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.repository import Repository
-from tests.played import RESULTS, SPEC, play
+from tests.played import RESULTS, SPEC, play, play_ablation
 
 
 @pytest.fixture
@@ -60,6 +60,21 @@ def test_importance_of_too_few_trials_says_so(client: TestClient, url: str) -> N
     found = client.get(f"{url}/importance").json()
     assert found["importance"] == {}
     assert found["note"] == "importance needs at least 20 completed trials; there are 3"
+
+
+def test_an_ablation_has_claims_and_no_importance(client: TestClient, store: Repository) -> None:
+    links = client.get(f"/api/v1/sweeps/{play_ablation(store).id}").json()["links"]
+    assert "importance" not in links
+    answer = client.get(links["claims"].removesuffix("claims") + "importance")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:f3rm-sweeps:problem:not-a-search")
+    assert "`f3rm-sweeps claims " in answer.json()["detail"]
+    assert all(client.get(link).status_code == 200 for link in links.values())
+
+
+def test_every_link_of_a_search_leads_somewhere(client: TestClient, url: str) -> None:
+    links = client.get(url).json()["links"]
+    assert {"importance", "winner"} < links.keys()
+    assert all(client.get(link).status_code == 200 for link in links.values())
 
 
 def test_the_winners_preset(client: TestClient, url: str) -> None:

@@ -10,6 +10,7 @@ import yaml
 from fastapi.testclient import TestClient
 
 from service.settings import ServiceSettings
+from sweeps.store.cursors import cursor_of
 from sweeps.store.repository import Repository
 from tests.played import RESULTS, SPEC, play
 
@@ -199,6 +200,28 @@ class TestRead:
         answer = client.get(f"{URL}?{query}")
         assert answer.status_code == 422
         assert query.split("=", maxsplit=1)[0] in str(problem(answer)["detail"])
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("/trials/99999999999999999999999", 404),
+            ("/trials/2147483648/pictures/panel.png", 404),
+            ("/trials/-1", 422),
+            (f"/trials?cursor={cursor_of('9' * 30)}", 422),
+            (f"/trials?cursor={cursor_of('-1')}", 422),
+            ("/export?trial=99999999999999999999999", 404),
+        ],
+    )
+    def test_a_number_beyond_all_is_one_that_is_not_there(
+        self, client: TestClient, store: Repository, settings: ServiceSettings, path: str, status: int
+    ) -> None:
+        sweep = play(store, settings.sweeps)
+        assert client.get(f"{URL}/{sweep.id}{path}").status_code == status
+
+    @pytest.mark.parametrize("parts", [("0001-01-01T00:00:00+23:00", "x"), ("2026-01-01T00:00:00+00:00", "x\0")])
+    def test_a_cursor_of_our_form_that_we_never_gave_out(self, client: TestClient, parts: tuple[str, str]) -> None:
+        assert client.get(URL, params={"cursor": cursor_of(*parts)}).status_code == 422
+        assert client.get(f"{URL}/%00").status_code == 422
 
     def test_trials_with_their_results_and_failures(
         self, client: TestClient, store: Repository, settings: ServiceSettings

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sweeps.analysis.pareto import front_of, hypervolume, non_dominated, ranks
+from sweeps.analysis.pareto import front_of, hypervolume, non_dominated, ranks, skyband
 from sweeps.spec.objectives import objectives_of
 
 UP = ["maximize", "maximize"]
@@ -19,6 +19,25 @@ def test_a_front_by_hand() -> None:
     assert non_dominated(values, UP).tolist() == [True, True, True, False, False]
     # (2, 1) is beaten by the front alone, (1, 1) by (2, 1) as well.
     assert ranks(values, UP).tolist() == [0, 0, 0, 2, 1]
+
+
+def test_a_skyband_by_hand() -> None:
+    values = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0], [1.0, 1.0], [2.0, 1.0], [2.0, 2.0]])
+    assert skyband(values, UP, 0).tolist() == non_dominated(values, UP).tolist()
+    # (2, 1) is beaten by (3, 1) and twice by (2, 2); (1, 1) by all others.
+    assert skyband(values, UP, 2).tolist() == [True, True, True, False, False, True]
+    assert skyband(values, UP, 3).tolist() == [True, True, True, False, True, True]
+    assert skyband(values, UP, 5).all()
+    assert skyband(np.zeros((0, 2)), UP, 1).shape == (0,)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 12), st.just(2)), elements=st.integers(0, 4)), st.integers(0, 3))
+def test_whoever_turns_out_worse_the_front_was_in_the_skyband(values: np.ndarray, most: int) -> None:
+    inside = skyband(values, UP, most)
+    worse = values.copy()
+    worse[np.argsort(-values.sum(axis=1))[:most]] = -1.0  # the best of all fall behind
+    left = np.flatnonzero(worse[:, 0] >= 0)
+    assert inside[left[non_dominated(values[left], UP)]].all()
 
 
 def test_directions_are_the_metrics() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.analysis.scenarios import SCENARIOS, choose
+from sweeps.analysis.scenarios import SCENARIOS, choose, contenders
 from sweeps.errors import NoResults, UnknownScenario
 from sweeps.spec.objectives import objectives_of
 
@@ -197,3 +197,31 @@ def test_no_trial_beats_a_winner_and_order_does_not_matter(
         assert not (as_good and better)
     shuffled = {number: trials[number] for number in order if number in trials}
     assert choose(scenario, TWO, shuffled) == winner
+
+
+def test_contenders_are_those_of_every_scenario() -> None:
+    found = {
+        0: {"psnr": 20.0, "feature_gain": 0.70, "train_seconds": 90.0},
+        1: {"psnr": 19.9, "feature_gain": 0.69, "train_seconds": 9.0},  # quick's
+        2: {"psnr": 19.9, "feature_gain": 0.69, "train_seconds": 10.0},
+        3: {"psnr": 30.0, "feature_gain": 0.90, "train_seconds": 200.0},  # beyond the limit
+    }
+    assert contenders(TWO, found, {"train_seconds": 100.0}) == {0, 1}
+    assert contenders(TWO, found, {"train_seconds": 100.0}, spare=1) == {0, 1, 2}
+    assert contenders(TWO, {}) == set()
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({name: st.integers(0, 4) for name in ("psnr", "feature_gain", "train_seconds")}),
+        min_size=1,
+        max_size=14,
+    )
+)
+def test_whoever_wins_was_a_contender_all_along(played: list[dict[str, int]]) -> None:
+    found = {number: {name: float(value) for name, value in one.items()} for number, one in enumerate(played)}
+    left: set[int] = set()
+    for number in found:
+        left = contenders(TWO, {each: found[each] for each in left | {number}})
+    assert left == contenders(TWO, found)
+    assert {choose(name, TWO, found).number for name in SCENARIOS if name != "memory"} <= left

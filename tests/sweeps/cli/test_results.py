@@ -27,6 +27,16 @@ class TestPareto:
         assert "2 on the front, 1 completed trials behind it" in ran.out
         assert "balanced: Trial 0 " in ran.out
 
+    def test_a_winner_that_is_not_on_the_front_is_shown_and_marked(
+        self, command: Command, store: Repository, settings: Settings
+    ) -> None:
+        alone = play(store, settings, spec={**SPEC, "objectives": ["feature_gain"]})
+        ran = command("pareto", alone.id, "--scenario", "quality")
+        rows = [line.split() for line in ran.out.splitlines() if "feat_loss_weight=" in line]
+        assert [row[:3] for row in rows] == [["2", "0.7", "18"], ["*", "0", "0.5"]]
+        said = "1 on the front, 2 completed trials behind it; * wins, though not on it: means over seeds decide, or a"
+        assert said in ran.out
+
     def test_json_has_the_winner_too(self, command: Command, sweep_id: str) -> None:
         front = json.loads(command("pareto", sweep_id, "--json").out)
         assert [point["trial"] for point in front["points"] if point["on_front"]] == [0, 2]

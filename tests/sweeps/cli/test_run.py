@@ -117,12 +117,30 @@ def test_a_data_folder_that_cant_be_made(command: Command, tmp_path: Path, monke
     assert str(tmp_path / "file") in ran.err
 
 
-def test_a_pipe_that_closes_early_is_passed_over_in_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["presets show f3rm_default --json", "params", "presets list"])
+def test_a_pipe_that_closes_early_is_passed_over_in_silence(words: str) -> None:
     program = f"{sys.executable} -c 'from sweeps.cli import main; import sys; sys.exit(main(sys.argv[1:]))'"
+    reader = f"{sys.executable} -c 'import sys; sys.stdin.close()'"  # before anything is written
     ran = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {program} presets show f3rm_default --json | head -c 1"],
+        ["bash", "-c", f"set -o pipefail; {{ sleep 1; {program} {words}; }} | {reader}"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ran.stdout, ran.stderr) == ("{", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_the_version_alone_and_before_a_command(command: Command) -> None:
+    from importlib.metadata import version
+
+    for words in (["--version"], ["--version", "list"]):
+        ran = command(*words)
+        assert (ran.code, ran.out, ran.err) == (0, f"{version('f3rm-sweeps')}\n", "")
+
+
+@pytest.mark.parametrize("words", [[], ["presets"]])
+def test_without_a_command_there_is_help_and_no_empty_error(command: Command, words: list[str]) -> None:
+    ran = command(*words)
+    assert ran.code == 2
+    assert "Usage" in ran.out
+    assert ran.err == ""

@@ -235,6 +235,19 @@ class TestSubmit:
         sent = [body["parameters"]["clip_pretrained"] for body in service.sent]
         assert sent == [str(tmp_path / "w"), str(tmp_path / "w.pt"), "openai"]
 
+    def test_relative_preset_files_are_those_of_the_current_folder_and_names_stay(
+        self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "mine.yaml").touch()
+        presets = ["./mine.yaml", "quick_prototype", "gone.yaml"]
+        warm = {"warm_start": {"presets": presets}}
+        spec_file.write_text(yaml.safe_dump({**SPEC, "base": "mine.yaml", "search": warm}))
+        command("submit", spec_file)
+        mine = str(tmp_path / "mine.yaml")
+        assert service.sent[0]["base"] == mine
+        assert service.sent[0]["search"]["warm_start"]["presets"] == [mine, "quick_prototype", "gone.yaml"]
+
     def test_below_a_scene_root_it_stays_as_written(
         self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,7 +11,7 @@ from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import earlier_trials
 from sweeps.search.history import Goal
 from sweeps.search.stopping import Spent
-from sweeps.search.strategies import stop_rules_of, strategy_of
+from sweeps.search.strategies import repeats_of, stop_rules_of, strategy_of
 from sweeps.search.study import Study, open_storage
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
@@ -50,13 +50,15 @@ class Podium:
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
         goal = Goal.of(self.plan)
+        earlier = earlier_trials(self.repository.database, self.plan)
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal, self.sampler),
+            strategy_of(self.plan, goal, self.sampler, earlier.results),
+            repeats=repeats_of(self.plan, goal),
             sampler=self.sampler,
-            earlier=earlier_trials(self.repository.database, self.plan),
+            earlier=earlier,
             sweep_folder=folder,
             rules=stop_rules_of(self.plan),
             spent=Spent,

@@ -12,9 +12,7 @@ from optuna.trial import TrialState
 from podium import RUNGS, Podium
 
 from sweeps.errors import InvalidSpec
-from sweeps.search.checkpoints import KeptCheckpoints
-from sweeps.search.earlier import earlier_trials
-from sweeps.search.history import Goal
+from sweeps.search.stopping import Stop
 from sweeps.search.study import NUMBER
 from sweeps.settings import Settings
 from sweeps.spec.memory import predicted_memory_gb
@@ -206,6 +204,50 @@ def test_a_sweep_that_has_converged_starts_nothing_more(podium: Callable[..., Po
     assert {trial.state for trial in desk.trials()} == {"completed"}
 
 
+def test_repeats_come_after_a_search_that_has_converged(podium: Callable[..., Podium]) -> None:
+    converged = {"trials": 40, "convergence": {"units": 4, "threshold": 0.05}}
+    repeats = {"repeats": {"top": 2, "seeds": 3}}
+    desk = podium(budget=converged, fidelity={"rungs": [10]}, objectives=["psnr"], search=repeats)
+    desk.play()
+    trials = desk.trials()
+    assert desk.conductor.stop is not None
+    assert desk.conductor.stop.rule == "convergence"
+    assert not desk.conductor.is_next_due()
+    assert len(trials) < 40
+    repeated = trials[-4:]
+    best = sorted(trials[:-4], key=lambda trial: -trial.metrics["psnr"])[:2]
+    assert len({trial.seed for trial in [*best, *repeated]}) == 6
+    for trial in best:
+        assert sum(other.parameters == trial.parameters for other in repeated) == 2
+
+
+def test_a_search_that_converges_waits_for_its_last_trials_before_it_repeats(podium: Callable[..., Podium]) -> None:
+    converged = {"trials": 40, "convergence": {"units": 4, "threshold": 0.05}}
+    repeats = {"repeats": {"top": 1, "seeds": 2}}
+    desk = podium(budget=converged, fidelity={"rungs": [10]}, objectives=["psnr"], search=repeats)
+    last = desk.conductor.next_job()
+    assert last is not None
+    while (job := desk.conductor.next_job()) is not None:
+        desk.work(job)
+    assert desk.conductor.stop is not None
+    desk.work(last, desk.result(last, psnr=99.0))
+    again = desk.conductor.next_job()
+    assert again is not None
+    assert again.configuration["feat_loss_weight"] == last.configuration["feat_loss_weight"]
+
+
+def test_hours_end_the_repeats_too(podium: Callable[..., Podium]) -> None:
+    desk = podium(
+        budget={"trials": 3}, fidelity={"rungs": [10]}, objectives=["psnr"], search={"repeats": {"top": 1, "seeds": 3}}
+    )
+    for _ in range(4):
+        desk.work(desk.conductor.next_job())  # type: ignore[arg-type]
+    desk.conductor.stop = Stop("hours", "hours: over")
+    assert desk.conductor.next_job() is None
+    assert not desk.conductor.is_next_due()
+    assert desk.conductor.is_work_left()
+
+
 SPACE = {
     "max_res": {"type": "int", "low": 512, "high": 4096},
     "feat_loss_weight": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},
@@ -235,23 +277,6 @@ class TestWarmStart:
         with pytest.raises(InvalidSpec, match=r"search\.warm_start\.presets\.0"):
             podium(space=narrow, search={"warm_start": {"presets": ["quick_prototyp"]}})
 
-    def test_winners_of_an_earlier_sweep_are_trained_anew(self, podium: Callable[..., Podium]) -> None:
-        first = podium(budget={"trials": 4}, fidelity={"rungs": [10]}, objectives=["psnr"])
-        first.play()
-        first.held.finish("completed", stop_reason="all ended")
-        best = min(trial.parameters["feat_loss_weight"] for trial in first.trials())
-        second = podium(
-            search={"warm_start": {"sweeps": [first.sweep.id]}},
-            budget={"trials": 4},
-            fidelity={"rungs": [10]},
-            objectives=["psnr"],
-        )
-        job = second.conductor.next_job()
-        assert job is not None
-        assert job.configuration["feat_loss_weight"] == best
-        assert second.trials()[0].metrics == {}
-        assert len(earlier_trials(second.repository.database, second.plan).results) == 4
-
     def test_an_unknown_sweep_is_refused(self, podium: Callable[..., Podium]) -> None:
         with pytest.raises(InvalidSpec, match=r"search\.warm_start\.sweeps\.0='snothing': no such sweep"):
             podium(search={"warm_start": {"sweeps": ["snothing"]}})
@@ -268,31 +293,6 @@ def test_a_trial_whose_checkpoint_is_gone_is_trained_from_its_beginning(
     assert (job.number, job.steps) == (0, 30)
     desk.work(job)
     assert [rung.step for rung in desk.repository.rungs(desk.sweep.id, 0)] == [10, 30]
-
-
-def test_checkpoints_of_the_front_stay_and_those_it_beats_go(podium: Callable[..., Podium]) -> None:
-    desk = podium(budget={"trials": 4}, objectives=["psnr"], constraints={"peak_memory_gb": 8.0})
-    folder = desk.settings.sweep_dir(desk.sweep.id)
-    kept = KeptCheckpoints(desk.held, Goal.of(desk.plan), lambda number: folder / str(number))
-
-    def end(number: int, psnr: float, memory_gb: float) -> None:
-        job = desk.conductor.next_job()
-        assert job is not None
-        assert job.number == number
-        (folder / str(number) / "checkpoints").mkdir(parents=True)
-        metrics = {"psnr": psnr, "feature_gain": 0.5, "peak_memory_gb": memory_gb}
-        result = Completed(metrics, "numba", "cpu", 1, 90, 9.0, checkpoint="x")
-        AttemptStore(desk.repository.database).finish(job.token, result)
-        desk.conductor.ended(number, "no result", None)
-        kept.note_end(desk.held.trial(number))
-
-    end(0, 20.0, 1.0)
-    end(1, 19.0, 1.0)  # beaten
-    end(2, 30.0, 9.0)  # over the limit: beats nobody
-    assert [(folder / str(n) / "checkpoints").exists() for n in range(3)] == [True, False, False]
-    end(3, 21.0, 1.0)
-    assert [(folder / str(n) / "checkpoints").exists() for n in range(4)] == [False, False, False, True]
-    assert [trial.checkpoint for trial in desk.trials()] == [None, None, None, "x"]
 
 
 def test_a_trial_that_is_predicted_to_take_too_much_is_never_started(podium: Callable[..., Podium]) -> None:

@@ -233,7 +233,7 @@ class TestPlan:
     def test_a_base_that_is_none_is_refused(self, tiny_scene: Path) -> None:
         with pytest.raises(InvalidSpec, match=r"base='f3rm_defualt'.*did you mean f3rm_default"):
             check_spec(parse_spec(document(scene=str(tiny_scene), base="f3rm_defualt")))
-        with pytest.raises(InvalidSpec, match=r"~nobody-of-this-name/mine\.yaml: no such file"):
+        with pytest.raises(InvalidSpec, match=r"base='~nobody-of-this-name/mine\.yaml': no such file"):
             check_spec(parse_spec(document(scene=str(tiny_scene), base="~nobody-of-this-name/mine.yaml")))
 
     def test_fixed_values_that_do_not_go_together_are_refused(self, tiny_scene: Path) -> None:

@@ -25,6 +25,10 @@ def a_spec(name: str = "a-sweep", trials: int = 3) -> SweepSpec:
     return parse_spec(document)
 
 
+def starting_from(*sweeps: str, name: str = "a-sweep") -> SweepSpec:
+    return parse_spec({**a_spec(name).model_dump(), "search": {"warm_start": {"sweeps": list(sweeps)}}})
+
+
 def a_sweep(repository: Repository, name: str = "a-sweep", trials: int = 3) -> SweepRecord:
     return repository.create_sweep(a_spec(name, trials))[0]
 

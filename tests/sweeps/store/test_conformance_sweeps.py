@@ -8,14 +8,22 @@ from typing import Any
 import optuna
 import pytest
 
-from sweeps.errors import IdempotencyConflict, InvalidCursor, StaleAttempt, UnknownSweep, UnknownTrial, WrongState
+from sweeps.errors import (
+    IdempotencyConflict,
+    InvalidCursor,
+    InvalidSpec,
+    StaleAttempt,
+    UnknownSweep,
+    UnknownTrial,
+    WrongState,
+)
 from sweeps.search.study import open_storage
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
 from sweeps.store.studies import study_name
-from tests.sweeps.store.actions import DEAD_HERE, GOOD, a_spec, a_sweep, drive, launch
+from tests.sweeps.store.actions import DEAD_HERE, GOOD, a_spec, a_sweep, drive, launch, starting_from
 
 
 class TestSweeps:
@@ -37,6 +45,23 @@ class TestSweeps:
         repository.create_sweep(a_spec(), idempotency_key="k")
         with pytest.raises(IdempotencyConflict, match="'k'"):
             repository.create_sweep(a_spec(trials=4), idempotency_key="k")
+
+    def test_earlier_sweeps_are_stored_by_their_ids(self, repository: Repository) -> None:
+        kitchen, hall = a_sweep(repository, "kitchen"), a_sweep(repository, "hall")
+        spec = starting_from("kitchen", hall.id[:4], name="kitchen")  # a name that two have from now on
+        created, _ = repository.create_sweep(spec, idempotency_key="k")
+        assert created.spec["search"]["warm_start"]["sweeps"] == [kitchen.id, hall.id]
+        again, is_new = repository.create_sweep(spec, idempotency_key="k")
+        assert (again.id, is_new) == (created.id, False)
+        assert repository.get_sweep(created.id).spec == created.spec
+
+    def test_an_earlier_sweep_that_is_not_one_is_refused(self, repository: Repository) -> None:
+        first, second = a_sweep(repository, "kitchen"), a_sweep(repository, "kitchen")
+        with pytest.raises(InvalidSpec, match=r"search\.warm_start\.sweeps\.0='hall': no such sweep"):
+            repository.create_sweep(starting_from("hall"))
+        with pytest.raises(InvalidSpec, match=r"sweeps\.1='kitchen': 2 sweeps fit \(.*\); give the whole id"):
+            repository.create_sweep(starting_from(first.id, "kitchen", second.id))
+        assert len(repository.list_sweeps().items) == 2
 
     def test_one_key_from_many_threads_makes_one_sweep(self, repository: Repository) -> None:
         made: list[tuple[SweepRecord, bool]] = []

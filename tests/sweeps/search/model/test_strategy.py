@@ -228,3 +228,36 @@ def test_what_may_not_start_is_not_proposed() -> None:
         rungs = (*before, RungResult(step, measured(parameters, step), float(step)))
         state = "completed" if step == RUNGS[-1] else "paused"
         history[number:] = [TrialHistory(number, parameters, state, rungs), *history[number + 1 :]]
+
+
+class TestEarlierSweeps:
+    """A model that is told of the trials of another sweep."""
+
+    @pytest.fixture
+    def earlier(self) -> list[TrialHistory]:
+        return [replace(trial, number=-1) for trial in play(ModelStrategy(GOAL), 6.0) if trial.state != "paused"]
+
+    def test_its_first_proposals_use_what_they_measured(self, earlier: list[TrialHistory]) -> None:
+        told, untold = ModelStrategy(GOAL, earlier=earlier), ModelStrategy(GOAL)
+        assert covered(play(told, 3.0)) > covered(play(untold, 3.0))
+
+    def test_they_are_neither_options_nor_results(self, earlier: list[TrialHistory]) -> None:
+        goal = replace(GOAL, trials=1)
+        strategy = ModelStrategy(goal, earlier=[replace(trial, state="paused") for trial in earlier])
+        choice = strategy.next([])
+        assert isinstance(choice, Start)
+        assert choice.parameters is not None
+        assert choice.reason == "no result yet"  # theirs cover nothing
+        parameters = dict(choice.parameters)
+        rungs = tuple(RungResult(step, measured(parameters, step), float(step)) for step in RUNGS)
+        assert strategy.next([TrialHistory(0, parameters, "completed", rungs)]) is None
+
+    def test_however_many_there_are_own_trials_have_room(self, earlier: list[TrialHistory]) -> None:
+        random = np.random.default_rng(0)
+        many = []
+        for _ in range(400):
+            parameters = {**dict(zip("xy", random.random(2), strict=True)), "kind": "good"}
+            many.append(TrialHistory(-1, parameters, "pruned", (RungResult(10, measured(parameters, 10), 10.0),)))
+        strategy = ModelStrategy(GOAL, earlier=[*many, *earlier])
+        assert len(strategy._earlier) <= 3 * 80
+        assert isinstance(strategy.next([]), Start)
