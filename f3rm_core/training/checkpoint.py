@@ -53,6 +53,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: nothing there, broken, or of another version.
+        OSError: it could not be read this time; it may be whole.
+        MemoryError: it does not fit in memory.
     """
     found = latest_checkpoint(path) if path.is_dir() else path
     if found is None or not found.is_file():
@@ -60,7 +62,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         # Tensors and plain values only: a checkpoint must not be able to run code.
         content: dict[str, Any] = torch.load(found, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
     except Exception as error:
+        if "allocate memory" in str(error):  # torch's allocator raises a RuntimeError
+            raise MemoryError(_first_line(error)) from error
         raise CheckpointError(f"checkpoint {found}: can't be read ({_first_line(error)}); start without it") from error
     if content.get("format") != FORMAT:
         raise CheckpointError(f"checkpoint {found}: of another version; start without it")

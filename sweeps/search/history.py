@@ -45,6 +45,7 @@ class TrialHistory:
         rungs: what it measured, by step; the last one of a completed trial is its result.
         running_to: the step at which a queued or running trial will report next.
         failure_reason: why it failed.
+        seconds: what it has cost, where it failed: training to its last rung, and the attempts that reached none.
     """
 
     number: int
@@ -53,6 +54,7 @@ class TrialHistory:
     rungs: tuple[RungResult, ...] = ()
     running_to: int | None = None
     failure_reason: str | None = None
+    seconds: float = 0.0
 
     @property
     def step(self) -> int:
@@ -162,4 +164,5 @@ def recall(trial: TrialRecord, rungs: Sequence[RungRecord]) -> TrialHistory:
         rungs=tuple(RungResult(rung.step, rung.metrics, rung.seconds) for rung in rungs),
         running_to=trial.target_step if trial.state in ("queued", "running") else None,
         failure_reason=trial.failure_reason,
+        seconds=trial.seconds or 0.0 if trial.state == "failed" else 0.0,
     )

@@ -142,7 +142,7 @@ class _Progress:
         self._goal = goal
         self.front = GrowingFront(goal.objectives)
         self.seconds = 0.0
-        """Training time of all trials to their last rungs."""
+        """Training time of all trials to their last rungs, and what failed ones took beyond."""
         self.ended = 0
         self._completed, self._completed_seconds = 0, 0.0
         self._spent: list[float] = []  # of each trial, by position in the history
@@ -168,7 +168,7 @@ class _Progress:
             trial = history[position]
             if position == len(self._spent):
                 self._spent.append(0.0)
-            spent = trial.rungs[-1].seconds if trial.rungs else 0.0
+            spent = max(trial.seconds, trial.rungs[-1].seconds if trial.rungs else 0.0)
             self.seconds += spent - self._spent[position]
             self._spent[position] = spent
             if trial.state in OPEN:

@@ -15,6 +15,7 @@ from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.records import Completed, Failed, Process
 from sweeps.store.rows import trial_row
+from sweeps.store.transitions import fail_trial
 
 KEPT_LOSSES = 100
 """Plain progress is kept about so often in a trial, for a curve; in between it only shows as the trial's own step."""
@@ -97,10 +98,8 @@ class AttemptStore:
                 trial.backend, trial.device, trial.threads = result.backend, result.device, result.threads
                 session.add(_rung(attempt, result, now))
             else:
-                attempt.outcome, trial.state, trial.finished_at = "failed", "failed", now
-                attempt.message = f"{result.reason}: {result.message}"
-                trial.failure_reason, trial.failure_message = result.reason, result.message
-                trial.failure_detail = result.detail
+                attempt.outcome, attempt.message = "failed", f"{result.reason}: {result.message}"
+                fail_trial(session, trial, result, now)
 
     def _open(self, session: Session, token: str) -> tuple[AttemptRow, TrialRow]:
         attempt = session.get(AttemptRow, token, with_for_update=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -83,6 +83,7 @@ class DrivenSweep:
                 )
             if sweep.state in FINISHED_SWEEP:
                 raise WrongState(f"sweep {sweep_id} is {sweep.state}; `f3rm-sweeps resume {sweep_id}` queues it again")
+            last_sign = now if lease is None else lease.renewed_at
             if lease is None:
                 lease = LeaseRow(sweep_id=sweep_id)
                 session.add(lease)
@@ -94,7 +95,9 @@ class DrivenSweep:
             sweep.started_at = sweep.started_at or now
             for attempt in open_attempts(session, sweep_id):
                 held.orphans.append(attempt_record(attempt))
-                held._close(session, attempt, "interrupted", "its driver died")
+                # Not now: the machine may have been off for days, and the time of attempts is counted.
+                ended = max(attempt.started_at, last_sign)
+                held._close(session, attempt, "interrupted", "its driver died", now=ended)
         return held
 
     def renew(self) -> bool:
@@ -117,14 +120,10 @@ class DrivenSweep:
         one that hangs does not.
 
         Args:
-            trial_hours: what a trial may take, all of its rungs together. It is given a tenth more, and two leases at
-                least; so long nothing must have been heard of it.
+            trial_hours: of all rungs together. A tenth more is given, two leases at least, all of which it was silent.
 
         Returns:
             Their attempts, closed; end their workers.
-
-        Raises:
-            LeaseLost: another driver has taken the sweep.
         """
         allowed = timedelta(hours=trial_hours)
         grace = max(allowed / 10, timedelta(seconds=2 * self.lease_seconds))
@@ -268,7 +267,7 @@ class DrivenSweep:
         with self.database.write() as session:
             self._held(session)
             trial = self._in_state("queued", session, number)
-            fail_trial(trial, failure, self.database.now(session))
+            fail_trial(session, trial, failure, self.database.now(session))
             return trial_record(trial)
 
     @patiently
@@ -389,7 +388,13 @@ class DrivenSweep:
         return sweep, lease
 
     def _close(
-        self, session: Session, attempt: AttemptRow, outcome: str, message: str, failure: Failed | None = None
+        self,
+        session: Session,
+        attempt: AttemptRow,
+        outcome: str,
+        message: str,
+        failure: Failed | None = None,
+        now: datetime | None = None,
     ) -> None:
-        now = self.database.now(session)
+        now = now or self.database.now(session)
         close_attempt(session, attempt, outcome, message, now, failure=failure, max_attempts=self.max_attempts)

@@ -61,7 +61,7 @@ class TrialRecord:
         pictures: name -> path, relative to the sweep's folder.
         checkpoint: path relative to the sweep's folder, where one is kept.
         backend, device, threads: what it ran on, which fixes the bits on a CPU.
-        seconds: training and evaluation of the attempt that finished.
+        seconds: training since its first step and evaluation; of a failed one, with the attempts that reached no rung.
         failure_reason: oom, diverged, crashed, lost, timeout or invalid, where failed.
         failure_message: one line; failure_detail: a traceback, where there is one.
     """

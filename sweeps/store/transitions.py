@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
 from sweeps.store.processes import is_dead, this_machine
 from sweeps.store.records import Failed
-from sweeps.store.rows import lease_record, open_attempts, trial_row
+from sweeps.store.rows import lease_record, open_attempts, rungs_of, trial_row
 from sweeps.store.studies import fail_open_rows
 
 _STARTS_A_LOSS = 10
@@ -68,6 +68,7 @@ def close_attempt(
     Args:
         outcome: "failed"; "lost", where its worker is gone; "interrupted", where its driver is.
         message: what is known of its end.
+        now: when it ended, as far as is known.
         failure: what the trial fails of; None: it is tried again, if it may be.
         max_attempts: see DrivenSweep.acquire.
     """
@@ -77,19 +78,29 @@ def close_attempt(
     ends = _ends_without_progress(session, trial)
     lost, in_vain = ends["lost"], ends["lost"] + ends["interrupted"]
     if failure is not None:
-        fail_trial(trial, failure, now)
+        fail_trial(session, trial, failure, now)
     elif outcome == "lost" and lost >= max_attempts:
         text = f"its worker was lost {lost} times; the last time: {message}"
-        fail_trial(trial, Failed("lost", text), now)
+        fail_trial(session, trial, Failed("lost", text), now)
     elif in_vain >= _STARTS_A_LOSS * max_attempts:
         text = f"it was started {in_vain} times and got no further; the last time: {message}"
-        fail_trial(trial, Failed("lost", text), now)
+        fail_trial(session, trial, Failed("lost", text), now)
     else:
         trial.state = "queued"
 
 
-def fail_trial(trial: TrialRow, failure: Failed, now: datetime) -> None:
-    """A trial's end without a result."""
+def fail_trial(session: Session, trial: TrialRow, failure: Failed, now: datetime) -> None:
+    """A trial's end without a result. What it has cost: its training to its last rung, and the attempts that reached
+    none."""
+    session.flush()
+    query = select(AttemptRow.started_at, AttemptRow.ended_at).where(
+        AttemptRow.sweep_id == trial.sweep_id,
+        AttemptRow.trial == trial.number,
+        AttemptRow.outcome.in_(["failed", "lost", "interrupted"]),
+    )
+    in_vain = sum((ended - started).total_seconds() for started, ended in session.execute(query) if ended)
+    rungs = rungs_of(session, trial.sweep_id, trial=trial.number)
+    trial.seconds = in_vain + (rungs[-1].seconds if rungs else 0.0)
     trial.state, trial.finished_at = "failed", now
     trial.failure_reason, trial.failure_message = failure.reason, failure.message
     trial.failure_detail = failure.detail

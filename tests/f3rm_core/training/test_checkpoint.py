@@ -34,6 +34,27 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(116, "Stale file handle"), OSError),
+        (MemoryError(), MemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), MemoryError),
+    ],
+)
+def test_what_says_nothing_of_the_file_is_not_held_against_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    path = save_checkpoint(tmp_path, 1, {"value": 1})
+
+    def load(*_args: object, **_more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(raised):
+        load_checkpoint(path)
+
+
 def test_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.ckpt"
     torch.save({"format": 0}, path)

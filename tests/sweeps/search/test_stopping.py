@@ -89,6 +89,13 @@ class TestConvergence:
         assert fired(rules, history[:2]) is None
         assert fired(rules, history) is not None
 
+    def test_what_failed_before_its_first_rung_is_cost_too(self) -> None:
+        rules = StopRules(convergence=Convergence(units=2, threshold=0.02))
+        failed = [TrialHistory(n, {}, "failed", failure_reason="diverged", seconds=7.0) for n in (1, 2, 3)]
+        history = [trial(0, 0.5, 0.5), *failed]
+        assert fired(rules, history[:3]) is None  # 14 s since
+        assert fired(rules, history) is not None  # 21 s, of which two full trainings are 20
+
     def test_lower_rungs_are_no_results(self) -> None:
         rules = StopRules(convergence=Convergence(units=2, threshold=0.02))
         history = [trial(0, 0.5, 0.5)] + [trial(n, 0.9, 0.9, seconds=4.0, state="paused") for n in range(1, 6)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sweeps.errors import StaleAttempt, WrongState
+from sweeps.search.history import recall
 from sweeps.store.attempts import KEPT_LOSSES, AttemptStore
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed
@@ -115,6 +116,32 @@ class TestAttempts:
         trial = drive(repository, sweep.id, DEAD_HERE).trial(0)
         assert (trial.state, trial.failure_reason) == ("failed", "lost")
         assert trial.failure_message == "it was started 30 times and got no further; the last time: its driver died"
+
+    def test_a_failed_trial_has_cost_what_its_attempts_took(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, DEAD_HERE)
+        worker = AttemptStore(repository.database)
+        rung = launch(held, total_steps=20, target_step=10).token
+        clock.forward(9)
+        worker.finish(rung, replace(GOOD, steps=10, seconds=8.0))
+        held.promote(0, target_step=20, reason="rank 1 of 1")
+        held.start_attempt(0)
+        clock.forward(5)
+        held.close_attempt(0, message="killed")
+        held.start_attempt(0)
+        clock.forward(3)
+        held.renew()
+        clock.forward(86400)  # its driver died then; a day later another takes over
+        held = drive(repository, sweep.id)
+        assert held.attempt_seconds() == 9 + 5 + 3
+        token = held.start_attempt(0).token
+        clock.forward(2)
+        worker.finish(token, Failed("diverged", "loss is nan"))
+        trial = repository.get_trial(sweep.id, 0)
+        assert (trial.state, trial.seconds) == ("failed", 8 + 5 + 3 + 2)
+        assert recall(trial, held.rungs(0)).seconds == 18
+        add(held, 1)
+        assert held.fail_queued_trial(1, Failed("invalid", "max_res=1: too small")).seconds == 0
 
     def test_a_trial_that_hangs_fails_once_its_time_is_long_up(self, repository: Repository, clock: Any) -> None:
         sweep = a_sweep(repository)
