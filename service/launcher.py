@@ -2,8 +2,9 @@
 
 A loop compares the store with the processes: queued sweeps get a driver, the oldest first, at most `max_drivers` at
 once. A request only writes to the store and wakes the loop, so a service that dies between the two loses nothing: the
-next one finds the sweep queued. At start, sweeps that a dead driver left are resumed once; a sweep whose driver dies
-later stays `interrupted` until someone resumes it, so that a driver that can't live is not restarted for ever.
+next one finds the sweep queued. What dead drivers had left when the service started is resumed, once; a sweep whose
+driver dies later stays `interrupted` until someone resumes it, so that a driver that can't live is not restarted for
+ever.
 
 Drivers are detached: they outlive the service and finish by themselves.
 """
@@ -13,15 +14,26 @@ from __future__ import annotations
 import logging
 import subprocess
 import threading
+from contextlib import suppress
+from datetime import datetime
+from typing import NamedTuple
 
 from service.settings import ServiceSettings
-from sweeps.driver_process import driver_log, last_line, start_driver
+from sweeps.driver_process import STORE_AWAY, driver_log, last_line, start_driver
 from sweeps.errors import UnknownSweep, WrongState
+from sweeps.store.records import LeaseRecord
 from sweeps.store.repository import Repository
 
 POLL_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
+
+
+class _Driver(NamedTuple):
+    """A driver that was started, and when one had last taken its sweep before."""
+
+    process: subprocess.Popen[bytes]
+    taken_before: datetime | None
 
 
 class Launcher:
@@ -35,7 +47,8 @@ class Launcher:
     def __init__(self, repository: Repository, settings: ServiceSettings) -> None:
         self._repository = repository
         self._settings = settings
-        self._drivers: dict[str, subprocess.Popen[bytes]] = {}
+        self._drivers: dict[str, _Driver] = {}
+        self._left: dict[str, LeaseRecord | None] | None = None  # what may have to be resumed, as it was at the start
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="launcher", daemon=True)
@@ -57,9 +70,9 @@ class Launcher:
     def look(self) -> None:
         """One comparison of the store with the processes."""
         for sweep_id, driver in list(self._drivers.items()):
-            if driver.poll() is not None:
+            if driver.process.poll() is not None:
+                self._settle(sweep_id, driver)
                 del self._drivers[sweep_id]
-                self._settle(sweep_id, driver.returncode)
         running = {sweep.id for sweep in self._repository.list_sweeps(state="running", limit=200).items}
         places = self._settings.max_drivers - len(running | set(self._drivers))
         waiting = [sweep_id for sweep_id in self._repository.sweeps_to_start() if sweep_id not in self._drivers]
@@ -71,52 +84,63 @@ class Launcher:
                 places -= 1
 
     def resume_interrupted(self) -> None:
-        """Queue the sweeps that a dead driver left."""
-        for sweep_id in self._repository.sweeps_to_start():
-            try:
-                if self._repository.get_sweep(sweep_id).state == "interrupted":
-                    self._repository.request_resume(sweep_id)
-                    logger.warning("sweep %s was interrupted: resumed", sweep_id)
-            except WrongState:  # another process was faster
-                continue
+        """Queue the sweeps that dead drivers had left at the first call. That a driver is dead which can't be looked at
+        from here, as after a restart of the machine, shows once its lease has run out: call this again and again."""
+        if self._left is None:
+            running = [sweep.id for sweep in self._repository.list_sweeps(state="running", limit=200).items]
+            candidates = [*self._repository.sweeps_to_start(), *running]
+            self._left = {sweep_id: self._repository.lease(sweep_id) for sweep_id in candidates}
+        for sweep_id, lease in list(self._left.items()):
+            state = self._repository.get_sweep(sweep_id).state
+            unchanged = self._repository.lease(sweep_id) == lease
+            if state == "running" and unchanged:
+                continue  # whether its driver lives is not known yet
+            if state == "interrupted" and unchanged:
+                self._resume(sweep_id)
+            del self._left[sweep_id]
 
     def _run(self) -> None:
-        try:
-            self.resume_interrupted()
-        except Exception:
-            logger.exception("interrupted sweeps could not be resumed")
         while not self._stopping.is_set():
             self._wake.clear()
             try:
+                self.resume_interrupted()
                 self.look()
             except Exception:  # a database that is away for a moment must not end the loop
                 logger.exception("the launcher could not compare the store with the drivers")
             self._wake.wait(POLL_SECONDS)
 
     def _launch(self, sweep_id: str) -> None:
+        taken_before = self._repository.last_taken(sweep_id)
         try:
-            self._drivers[sweep_id] = start_driver(self._settings.sweeps, sweep_id)
+            process = start_driver(self._settings.sweeps, sweep_id)
         except OSError as error:
             self._fail(sweep_id, f"its driver could not be started: {error}")
         else:
-            logger.info("sweep %s: driver started, process %d", sweep_id, self._drivers[sweep_id].pid)
+            self._drivers[sweep_id] = _Driver(process, taken_before)
+            logger.info("sweep %s: driver started, process %d", sweep_id, process.pid)
 
-    def _settle(self, sweep_id: str, exit_code: int) -> None:
+    def _settle(self, sweep_id: str, driver: _Driver) -> None:
         """A driver that ended without having held the sweep would leave it queued, and be started again for ever."""
+        exit_code = driver.process.returncode
         if exit_code == 0:
             return
         log = driver_log(self._settings.sweeps, sweep_id)
         logger.warning("sweep %s: driver ended with code %d; see %s", sweep_id, exit_code, log)
-        try:
-            if self._repository.get_sweep(sweep_id).state == "queued":
-                said = last_line(log) or "it printed nothing"
-                self._fail(
-                    sweep_id,
-                    f"its driver ended with code {exit_code} before it began: {said} (all of it: {log})",
-                )
-        except UnknownSweep:
-            return
+        if exit_code != STORE_AWAY and self._repository.last_taken(sweep_id) == driver.taken_before:
+            said = last_line(log) or "it printed nothing"
+            self._fail(
+                sweep_id,
+                f"its driver ended with code {exit_code} before it began: {said} (all of it: {log})",
+            )
+        elif exit_code == STORE_AWAY and self._repository.get_sweep(sweep_id).state == "interrupted":
+            self._resume(sweep_id)
+
+    def _resume(self, sweep_id: str) -> None:
+        with suppress(WrongState):  # another process was faster
+            self._repository.request_resume(sweep_id)
+            logger.warning("sweep %s was interrupted: resumed", sweep_id)
 
     def _fail(self, sweep_id: str, error: str) -> None:
-        logger.error("sweep %s: %s", sweep_id, error)
-        self._repository.fail_sweep(sweep_id, error)
+        with suppress(UnknownSweep, WrongState):  # cancelled meanwhile, or another process's driver has it
+            self._repository.fail_sweep(sweep_id, error)
+            logger.error("sweep %s: %s", sweep_id, error)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from sweeps.settings import Settings
 
+STORE_AWAY = 4
+"""Exit code of a driver that could not reach the store for longer than its lease: its sweep is to be resumed."""
+
 _TAIL_BYTES = 4096
 
 

@@ -24,7 +24,7 @@ class Settings:
         scene_root: folder that relative scene paths start from; None: the working directory.
         ray_address: an existing Ray cluster ("auto", "ray://head:10001"); None: a local Ray per driver.
         lease_seconds: a driver that has not renewed its lease for so long counts as dead.
-        max_attempts: attempts of a trial whose worker or driver died, before it counts as failed.
+        max_attempts: attempts of a trial whose worker died, without progress between them, before it counts as failed.
     """
 
     store_url: str

@@ -39,7 +39,7 @@ class Slots:
     Args:
         concurrent: trials at once.
         cpus, gpus: of one trial.
-        sharing: of the GPUs; None: no two trials share one, or its memory is not known.
+        sharing: of the GPUs; None: no two trials share one.
     """
 
     concurrent: int
@@ -129,13 +129,13 @@ def _slots(plan: Plan, gpu_memory_gb: Callable[[], float | None]) -> Slots:
 def _sharing(plan: Plan, memory_gb: float | None, gpus: int, fit: int) -> Sharing | None:
     """How many trials share a GPU: what the spec says, or what its memory bears; None where that is not known."""
     resources = plan.spec.resources
-    if memory_gb is None:
-        if resources.gpus_per_trial is None:
-            log.info("1 trial a GPU: nvidia-smi does not tell its memory")
-        return None
     if resources.gpus_per_trial is not None:
-        together = trials_a_gpu(resources.gpus_per_trial)
-        return Sharing(together, memory_gb, f"resources.gpus_per_trial={resources.gpus_per_trial:g}")
+        # On several GPUs room is given for the worst placement; who sets the number has thought of a better one.
+        watched_gb = memory_gb if memory_gb is not None and gpus == 1 else math.inf
+        return Sharing(trials_a_gpu(resources.gpus_per_trial), watched_gb, "as resources.gpus_per_trial says")
+    if memory_gb is None:
+        log.info("1 trial a GPU: nvidia-smi does not tell its memory")
+        return None
     wanted = min(fit, resources.max_concurrent or fit, plan.spec.budget.trials)
     peaks_gb = peaks_on_gpus(memory_samples(plan), plan.scene)
     sharing = share_gpus(plan, peaks_gb, memory_gb, gpus=gpus, most=math.ceil(wanted / gpus))

@@ -204,9 +204,7 @@ class Conductor:
         )
 
     def stop_waiting(self) -> None:
-        """End every trial that still waits, at a rung or to be started: the sweep is over."""
-        for number in self._queued:  # finishing the sweep cancels them
-            self._study.give_up(self._held.trial(number))
+        """End every trial that still waits at a rung: the sweep is over, and its end cancels what was to be started."""
         self._standings.see(self.history)
         for step in self._goal.rungs[:-1]:
             for number in self._standings.in_line(step):

@@ -1,6 +1,7 @@
 """The driver: one process runs one sweep. `python -m sweeps.search.driver SWEEP_ID`
 
-Exit codes: 0 the sweep completed or was cancelled, 1 it failed, 2 it can't be driven, 3 interrupted (resume goes on).
+Exit codes: 0 the sweep completed or was cancelled, 1 it failed, 2 it can't be driven, 3 interrupted (resume goes on),
+4 interrupted because the store was away (`serve` resumes it).
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from f3rm_core import F3RMError, UsageError
+from sweeps.driver_process import STORE_AWAY
 from sweeps.errors import LeaseLost, StoreUnavailable
 from sweeps.search.history import Goal
+from sweeps.search.nothing_completed import why_nothing_completed
 from sweeps.search.ray_environment import end_leftovers, is_gone, local_ray, set_environment
 from sweeps.search.stopping import Spent
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
 from sweeps.store.database import Database
-from sweeps.store.driving import DrivenSweep
+from sweeps.store.driving import LEASES_AWAY, DrivenSweep
+from sweeps.store.patience import Patience
 from sweeps.store.processes import kill_if_alive, this_process
-from sweeps.store.records import Process, TrialRecord
+from sweeps.store.records import TrialRecord
 
 if TYPE_CHECKING:  # Optuna takes a second to import
     import psutil
@@ -57,19 +61,22 @@ def run_sweep(sweep_id: str, settings: Settings, *, trainer: str = DEFAULT_TRAIN
         trainer: `module:class` of what trains a trial (sweeps.search.trial.Trainer).
 
     Returns:
-        The exit code: COMPLETED, FAILED or INTERRUPTED.
+        The exit code: COMPLETED, FAILED, INTERRUPTED or STORE_AWAY.
 
     Raises:
-        UsageError: the sweep can't be driven: unknown, ended, held by another driver.
+        UsageError: the sweep can't be driven: unknown, ended, held by another driver, or the store stayed away.
     """
-    database = Database.open(settings.store_url)
+    patience = Patience(LEASES_AWAY * settings.lease_seconds)
+    database = patience(lambda: Database.open(settings.store_url))
     folder = settings.sweep_dir(sweep_id)
-    held = DrivenSweep.acquire(
-        database,
-        sweep_id,
-        this_process(),
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
+    held = patience(
+        lambda: DrivenSweep.acquire(
+            database,
+            sweep_id,
+            this_process(),
+            lease_seconds=settings.lease_seconds,
+            max_attempts=settings.max_attempts,
+        )
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,13 +95,16 @@ class _Drive:
         self.trainer = trainer
         self.cancelled = False
         self.interrupted = False
+        self.away = False
         self.conductor: Conductor | None = None
         self.checkpoints: KeptCheckpoints | None = None
         self._ray: list[psutil.Process] = []
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
         self._plot_at = time.monotonic() + PLOT_EVERY
-        self._driven_before = held.sweep().driver_seconds
+        sweep = held.sweep()
+        self._trial_hours: float | None = sweep.spec["budget"]["trial_hours"]
+        self._driven_before = sweep.driver_seconds
         self._start = time.monotonic()
         self._over = threading.Event()
 
@@ -109,6 +119,8 @@ class _Drive:
         except LeaseLost as error:
             log.error("%s", error)
             return INTERRUPTED
+        except StoreUnavailable as error:
+            return self._give_up(error)
         except Exception as error:
             if not isinstance(error, F3RMError):
                 log.exception("the sweep failed")
@@ -120,20 +132,33 @@ class _Drive:
     # The lease
 
     def _beat(self) -> None:
-        """Renew the lease until the drive is over; end the process if another driver has it."""
+        """Renew the lease until the drive is over; end the process if another driver has it. Where the store is away
+        for longer than a lease lasts another one may take it at any time: then the drive ends."""
         last = time.monotonic()
         while not self._over.wait(self.settings.lease_seconds / 4):
             try:
                 self.cancelled = self.held.renew() or self.cancelled
                 last = time.monotonic()
+                self._end_overdue()
             except LeaseLost as error:
                 log.error("%s", error)
                 os._exit(INTERRUPTED)  # at once, Ray's processes with it: the sweep is another's now
             except StoreUnavailable as error:
                 log.warning("%s", error)
-                if time.monotonic() - last > 10 * self.settings.lease_seconds:
-                    os._exit(INTERRUPTED)
+                silent = time.monotonic() - last
+                self.away = self.away or silent > self.held.patience.seconds
+                if silent > 2 * self.held.patience.seconds:  # whatever the main thread does
+                    os._exit(STORE_AWAY)
             self._look_after_ray()
+
+    def _end_overdue(self) -> None:
+        """End workers that hang; Ray Tune then tells that they are gone."""
+        if self._trial_hours is None:
+            return
+        for attempt in self.held.fail_overdue(self._trial_hours):
+            log.error("trial %d: %s", attempt.trial, attempt.message)
+            if not kill_if_alive(attempt.process):
+                log.error("trial %d: its worker can't be ended from here, and keeps its place", attempt.trial)
 
     def _look_after_ray(self) -> None:
         """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
@@ -160,15 +185,14 @@ class _Drive:
         """End workers that an earlier driver left. Their tokens are void; this saves their CPU time."""
         for attempt in self.held.orphans:
             log.warning("trial %d: attempt %d was lost with its driver", attempt.trial, attempt.number)
-            if attempt.machine is not None and attempt.pid is not None and attempt.process_started is not None:
-                kill_if_alive(Process(attempt.machine, attempt.pid, attempt.process_started))
+            kill_if_alive(attempt.process)
         end_leftovers(self.held.sweep_id)
         shutil.rmtree(self.folder / "tune", ignore_errors=True)
 
     # The sweep
 
     def _stopping(self) -> bool:
-        return self.cancelled or self.interrupted
+        return self.cancelled or self.interrupted or self.away
 
     def _spent(self) -> Spent:
         now = time.monotonic()
@@ -186,11 +210,14 @@ class _Drive:
         import optuna
 
         from sweeps.search.cluster import ray_cluster
-        from sweeps.search.study import Study, open_storage
+        from sweeps.search.study import Study, open_storage, optuna_in_our_words
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = Study(open_storage(self.settings.store_url), sweep, plan, self.settings.artifacts_dir)
-        for number, row in study.reconcile(self.held.trials(), self.held.rungs(), self.folder).items():
+        storage, patience = open_storage(self.settings.store_url), self.held.patience
+        with optuna_in_our_words():
+            study = Study(storage, sweep, plan, self.settings.artifacts_dir, patience=patience)
+            new_rows = study.reconcile(self.held.trials(), self.held.rungs(), self.folder)
+        for number, row in new_rows.items():
             self.held.set_optuna_trial(number, row)
         self.conductor = conductor = self._conductor(study, plan)
         if self._stopping() or not conductor.is_work_left():
@@ -294,6 +321,8 @@ class _Drive:
     # Its end
 
     def _end(self) -> int:
+        if self.away:
+            raise StoreUnavailable("the database was away for longer than the lease lasts")
         if self.cancelled:
             self.held.finish("cancelled", stop_reason="cancelled by request")
             log.info("cancelled")
@@ -310,7 +339,8 @@ class _Drive:
             if (stop := self.conductor.stop) is not None and (stop.of_search or self.conductor.is_work_left()):
                 reason = stop.sentence
         if not states["completed"]:
-            return self._fail(_nothing_completed(trials), reason)
+            constraints = self.held.sweep().spec["constraints"]
+            return self._fail(F3RMError(why_nothing_completed(trials, self.held.rungs(), constraints)), reason)
         if self.conductor is not None:
             self.conductor.stop_waiting()
         if self.checkpoints is not None:
@@ -319,6 +349,16 @@ class _Drive:
         self.held.finish("completed", stop_reason=reason)
         log.info("completed: %s; %d completed%s", reason, states["completed"], failed)
         return COMPLETED
+
+    def _give_up(self, error: StoreUnavailable) -> int:
+        """The store was away for so long that another driver may have the sweep. Our workers are gone with Ray; where
+        the store is back their tokens are closed, and where it is not the next driver does it."""
+        log.error("%s; `f3rm-sweeps resume %s` goes on", error, self.held.sweep_id)
+        try:
+            self.held.interrupt("the database was away")
+        except F3RMError as second:
+            log.error("%s", second)
+        return STORE_AWAY
 
     def _fail(self, error: Exception, reason: str = "it could not go on") -> int:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -330,14 +370,6 @@ class _Drive:
         except F3RMError as second:
             log.error("%s", second)
         return FAILED
-
-
-def _nothing_completed(trials: list[TrialRecord]) -> F3RMError:
-    if not trials:
-        return F3RMError("no trial was started within its budget of hours; give it more")
-    reasons = Counter(trial.failure_reason for trial in trials)
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return F3RMError(f"no trial completed ({counts}); trial {trials[0].number}: {trials[0].failure_message}")
 
 
 def configure_logging(folder: Path) -> None:
@@ -365,7 +397,7 @@ def main(arguments: list[str]) -> int:
     except (UsageError, OSError) as error:
         log.error("%s", error)
         print(f"f3rm-sweeps driver: {error}", file=sys.stderr)
-        return REFUSED
+        return STORE_AWAY if isinstance(error, StoreUnavailable) else REFUSED
 
 
 if __name__ == "__main__":

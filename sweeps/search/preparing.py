@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import ray
 
+from f3rm_core import F3RMError
 from sweeps.search.trial import TrialJob, load_trainer
+
+log = logging.getLogger("sweeps.driver")
+
+_STARTS = 3
+"""A worker may be killed for what others take: Ray's and the system's memory watch choose their victims."""
 
 
 class Preparation:
@@ -20,22 +27,35 @@ class Preparation:
 
     def __init__(self, job: TrialJob, trainer: str, *, cpus: int, gpus: float) -> None:
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_prepare)
-        self._future = task.remote(job, trainer)
+        self._start = lambda: task.remote(job, trainer)
+        self._future = self._start()
 
     def wait(self, is_stopping: Callable[[], bool]) -> None:
-        """Wait for its end; where the sweep is being stopped, end it.
+        """Wait for its end, and start it again where its worker is lost; where the sweep is being stopped, end it.
 
         Raises:
             UsageError: what the trials need can't be had (weights, a folder that can't be written).
+            F3RMError: its worker was lost each time.
         """
+        lost = 0
         while not is_stopping():
             ready, _ = ray.wait([self._future], timeout=0.5)
-            if ready:
-                try:
-                    ray.get(self._future)
-                except ray.exceptions.RayTaskError as error:
-                    raise error.cause from None
-                return
+            if not ready:
+                continue
+            try:
+                return ray.get(self._future)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+                lost += 1
+                line = str(error).strip().splitlines()[0]
+                if lost == _STARTS:
+                    raise F3RMError(
+                        f"the worker that prepares what all trials need was lost {lost} times ({line}); "
+                        "is there memory enough?"
+                    ) from error
+                log.warning("the worker that prepares what all trials need was lost (%s); trying again", line)
+                self._future = self._start()
         ray.cancel(self._future, force=True)
 
 

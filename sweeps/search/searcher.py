@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ray import cloudpickle
 from ray.tune import Callback, Stopper
@@ -14,6 +14,8 @@ from ray.tune.search import Searcher
 from sweeps.search.conductor import Conductor
 from sweeps.search.worker import OUT_OF_MEMORY
 from sweeps.store.records import Failed
+
+T = TypeVar("T")
 
 log = logging.getLogger("sweeps.driver")
 
@@ -42,6 +44,9 @@ class SweepSearcher(_NotSaved, Searcher):
     stopping = False
     """Set once the sweep is being stopped: it closes its attempts all together, and no end is a worker's loss."""
 
+    error: Exception | None = None
+    """What went wrong on our side and stopped it. Ray Tune would take it for the trial's failure, or keep its text."""
+
     def __init__(
         self, conductor: Conductor, *, concurrent: int, trainer: str, on_cancelled: Callable[[], None]
     ) -> None:
@@ -54,8 +59,8 @@ class SweepSearcher(_NotSaved, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next job; None: not now; FINISHED: never again."""
-        if len(self._running) < self._concurrent:
-            job = self._conductor.next_job()
+        if len(self._running) < self._concurrent and not self.stopping:
+            job = self._ours(self._conductor.next_job)
             if job is not None:
                 self._running[trial_id] = job.number
                 return {"job": job, "trainer": self._trainer}
@@ -94,7 +99,14 @@ class SweepSearcher(_NotSaved, Searcher):
     def _ended(self, trial_id: str, message: str, failure: Failed | None) -> None:
         number = self._running.pop(trial_id, None)
         if number is not None and not self.stopping:
-            self._conductor.ended(number, message, failure)
+            self._ours(lambda: self._conductor.ended(number, message, failure))
+
+    def _ours(self, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except Exception as error:
+            self.error, self.stopping = error, True
+            return None
 
 
 class ActorErrors(_NotSaved, Callback):

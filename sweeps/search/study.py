@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
@@ -19,7 +20,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from sweeps.errors import StoreUnavailable
 from sweeps.search.history import Goal, TrialHistory
@@ -29,17 +30,16 @@ from sweeps.search.study_rows import End, end_row, enter_row, put_plot
 from sweeps.spec.space import is_active, ordered
 from sweeps.spec.sweep import Plan, Sampler
 from sweeps.store.database import BUSY_SECONDS, store_url
+from sweeps.store.patience import Patience
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
+from sweeps.store.studies import study_name
 
 NUMBER = "f3rm_trial"
 """User attribute of a study's trial: the number in our tables. Optuna's own differs where one was tried again."""
 
 _OPENING_TRIES = 6
 
-
-def study_name(sweep: SweepRecord) -> str:
-    """Name of the sweep's study in Optuna's tables."""
-    return f"{sweep.name}-{sweep.id}"
+T = TypeVar("T")
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -55,7 +55,7 @@ def open_storage(url: str) -> RDBStorage:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                storage = RDBStorage(name, engine_kwargs={"connect_args": waits})
+                storage = RDBStorage(name, engine_kwargs={"connect_args": waits, "pool_pre_ping": True})
             if waits:  # as our own tables: with write-ahead logging, a commit need not wait for the disk to be safe
                 event.listen(storage.engine, "connect", _do_not_wait_for_the_disk)
                 storage.engine.dispose()
@@ -66,6 +66,16 @@ def open_storage(url: str) -> RDBStorage:
                 raise StoreUnavailable(f"Optuna's tables can't be opened: {str(error).splitlines()[0]}") from error
             time.sleep(0.2 * (attempt + 1))
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def optuna_in_our_words() -> Iterator[None]:
+    """Raise StoreUnavailable where Optuna can't reach its tables."""
+    try:
+        yield
+    except (OperationalError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        raise StoreUnavailable(f"Optuna's tables can't be reached: {str(cause).splitlines()[0]}") from error
 
 
 def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
@@ -80,10 +90,23 @@ class Study:
         sweep: the sweep.
         plan: its objectives, space and sampler.
         artifacts_dir: where files lie that the dashboard shows.
+        patience: with a storage that can't be reached.
+
+    Raises:
+        StoreUnavailable: from every call, where the storage stays away.
     """
 
-    def __init__(self, storage: RDBStorage, sweep: SweepRecord, plan: Plan, artifacts_dir: Path) -> None:
+    def __init__(
+        self,
+        storage: RDBStorage,
+        sweep: SweepRecord,
+        plan: Plan,
+        artifacts_dir: Path,
+        *,
+        patience: Patience = Patience(0.0),
+    ) -> None:
         artifacts_dir.mkdir(parents=True, exist_ok=True)
+        self._patience = patience
         self._plan = plan
         self._goal = Goal.of(plan)
         self._ids: dict[int, int] = {}  # number of a row -> its id in the storage
@@ -154,11 +177,6 @@ class Study:
         broken = _system_attrs(constraint_values(self._goal, {}, out_of_memory=out_of_memory))
         self._end(optuna_trial, End(TrialState.PRUNED, None, {"turned_down": reason}, broken))
 
-    def give_up(self, trial: TrialRecord) -> None:
-        """End the row of a trial that is not trained any more, though nothing is wrong with it."""
-        if trial.optuna_trial is not None:
-            self._end(trial.optuna_trial, End(TrialState.FAIL, None, _attributes(trial)))
-
     def tell(self, trial: TrialRecord, rungs: Sequence[RungRecord], sweep_folder: Path) -> None:
         """Tell the study how a trial of ours ended. Once told, nothing happens.
 
@@ -181,7 +199,8 @@ class Study:
         constraints: dict[str, float] = {}
         if measured or out_of_memory:
             constraints = constraint_values(self._goal, measured, out_of_memory=out_of_memory)
-        pictures = self._upload(self._ids[trial.optuna_trial], trial, sweep_folder)
+        trial_id = self._ids[trial.optuna_trial]
+        pictures = self._patiently(lambda: self._upload(trial_id, trial, sweep_folder))
         end = End(
             state,
             values,
@@ -245,12 +264,19 @@ class Study:
             distributions=distributions(self._goal.space, parameters),
             user_attrs={NUMBER: number},
         )
-        optuna_trial, trial_id = enter_row(self.storage, self.study._study_id, row)
+        optuna_trial, trial_id = self._patiently(lambda: enter_row(self.storage, self.study._study_id, row))
         self._ids[optuna_trial] = trial_id
         return optuna_trial
 
     def _end(self, optuna_trial: int, end: End) -> None:
-        end_row(self.storage, self.study._study_id, self._ids[optuna_trial], end)
+        self._patiently(lambda: end_row(self.storage, self.study._study_id, self._ids[optuna_trial], end))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        def in_our_words() -> T:
+            with optuna_in_our_words():
+                return call()
+
+        return self._patience(in_our_words)
 
     def _upload(self, trial_id: int, trial: TrialRecord, sweep_folder: Path) -> list[str]:
         """Put a trial's pictures where the dashboard finds them; addresses within the dashboard."""

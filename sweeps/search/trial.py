@@ -34,6 +34,7 @@ from f3rm_core import (
 from sweeps.analysis.provenance import SCENE_DIGEST
 from sweeps.errors import F3RMError, StaleAttempt, StoreUnavailable
 from sweeps.store.attempts import AttemptStore
+from sweeps.store.patience import Patience
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed
 
@@ -44,7 +45,9 @@ DEFAULT_TRAINER = "sweeps.search.trial:F3RMTrainer"
 REPORT_SECONDS = 0.5
 """Plain progress goes to the store no more often than this."""
 
-_FINISH_SECONDS = 120.0  # how long an end is offered to a store that can't be reached
+PATIENCE = Patience(120.0)
+"""Of a worker with a store that can't be reached."""
+
 _DETAIL_CHARACTERS = 20_000
 _MEMORY = "peak_memory_gb"
 _PACKAGES = ("f3rm-sweeps", "torch", "nerfstudio", "numba", "numpy", "open_clip_torch", "ray", "optuna")
@@ -150,7 +153,7 @@ class _TimedOut(TrainingFailed):
 
 
 def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome | Failed:
-    """Train a job and store its end under the attempt's token. Raises nothing that training can cause.
+    """Train a job and store its end under the attempt's token.
 
     Args:
         job: what to train.
@@ -160,19 +163,26 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
     Returns:
         How the attempt ended. "stale" and "cancelled" store nothing: somebody else has decided. A failure is one that
         is not stored either: out of memory on a shared GPU, of which the driver knows who else was there.
+
+    Raises:
+        StoreUnavailable: the store stayed away. The attempt is lost, whatever its end was. Nothing that training can
+            cause is raised.
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        resume_from = job.checkpoint_folder if any(job.checkpoint_folder.glob("*.ckpt")) else None
-        store.identify(job.token, this_process(), environment=environment(job))
-        result = _train(job, store, trainer, resume_from)
-        return _finish(store, job, _completed(job, result), "completed")
+        where = environment(job)
+
+        def start_at(step: int) -> None:
+            process = this_process()
+            PATIENCE(lambda: store.identify(job.token, process, environment=where, resumed_from_step=step))
+
+        completed = _completed(job, _train(job, store, trainer, start_at))
     except StaleAttempt:
         return "stale"
     except _Cancelled:
         return "cancelled"
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if isinstance(error, KeyboardInterrupt | SystemExit | StoreUnavailable):
             raise
         failure = failure_of(error)
         if job.shares_gpu and failure.reason == "oom":
@@ -182,6 +192,7 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
         del error
         gc.collect()
         return _finish(store, job, failure, outcome)
+    return _finish(store, job, completed, "completed")
 
 
 def failure_of(error: BaseException) -> Failed:
@@ -217,16 +228,23 @@ def environment(job: TrialJob) -> dict[str, Any]:
     return versions
 
 
-def _train(job: TrialJob, store: AttemptStore, trainer: Trainer, resume_from: Path | None) -> TrainResult:
+def _train(job: TrialJob, store: AttemptStore, trainer: Trainer, start_at: Callable[[int], None]) -> TrainResult:
+    """Train on from the newest checkpoint; `start_at` is told its step."""
     on_report = _reporter(job, store)
-    try:
-        return trainer.train(job, on_report, resume_from)
-    except CheckpointError:
-        if resume_from is None:
-            raise
-        # Half a file from a machine that lost power: what it held is done again.
-        shutil.rmtree(job.checkpoint_folder, ignore_errors=True)
-        return trainer.train(job, on_report, None)
+    if step := max((_step_of(checkpoint) for checkpoint in job.checkpoint_folder.glob("step-*.ckpt")), default=0):
+        start_at(step)
+        try:
+            return trainer.train(job, on_report, job.checkpoint_folder)
+        except CheckpointError:
+            # Half a file from a machine that lost power: what it held is done again.
+            shutil.rmtree(job.checkpoint_folder, ignore_errors=True)
+    start_at(0)
+    return trainer.train(job, on_report, None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    """f3rm_core names a checkpoint by its step: step-000000600.ckpt."""
+    return int(checkpoint.stem.rpartition("-")[2])
 
 
 def _reporter(job: TrialJob, store: AttemptStore) -> Callable[[Report], None]:
@@ -287,14 +305,8 @@ def _relative(path: Path, job: TrialJob) -> str:
 
 
 def _finish(store: AttemptStore, job: TrialJob, end: Completed | Failed, outcome: Outcome) -> Outcome:
-    deadline = time.monotonic() + _FINISH_SECONDS
-    while True:
-        try:
-            store.finish(job.token, end)
-            return outcome
-        except StaleAttempt:
-            return "stale"
-        except StoreUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1.0)
+    try:
+        PATIENCE(lambda: store.finish(job.token, end))
+    except StaleAttempt:
+        return "stale"
+    return outcome

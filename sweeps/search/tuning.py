@@ -40,6 +40,9 @@ def tune(
         trainer: name of the trainer.
         is_stopping: whether running trials are to be stopped.
         on_cancelled: called when a worker was told of a cancellation.
+
+    Raises:
+        Exception: whatever the conductor raised.
     """
     searcher = SweepSearcher(conductor, concurrent=slots.concurrent, trainer=trainer, on_cancelled=on_cancelled)
     # Workers of all slots start together; Ray Tune would start them one after another.
@@ -77,5 +80,7 @@ def tune(
                     log_to_file=False,
                 ),
             ).fit()
+        if searcher.error is not None:
+            raise searcher.error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray import tune
 
-from sweeps.search.trial import TrialJob, load_trainer, run_attempt
+from sweeps.search.trial import PATIENCE, TrialJob, load_trainer, run_attempt
 from sweeps.settings import Settings
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.database import Database
@@ -34,7 +34,8 @@ class TrialWorker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Open the store; the job comes with the config."""
         _die_with_parent()
-        self._store = AttemptStore(Database.open(Settings.from_environment().store_url))
+        url = Settings.from_environment().store_url
+        self._store = AttemptStore(PATIENCE(lambda: Database.open(url)))
         self._trainer = load_trainer(config["trainer"])
         self._job: TrialJob = config["job"]
 

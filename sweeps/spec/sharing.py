@@ -28,7 +28,7 @@ class Sharing:
 
     Args:
         together: trials on one GPU, at most.
-        gpu_memory_gb: memory of the GPU, GB (1e9).
+        gpu_memory_gb: memory of the GPU, GB (1e9); infinite: it is not watched.
         reason: why so many, one line.
     """
 

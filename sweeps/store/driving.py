@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
 from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
+from sweeps.store.patience import Patience, patiently
 from sweeps.store.records import AttemptRecord, Failed, Process, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     attempt_record,
@@ -26,15 +27,21 @@ from sweeps.store.rows import (
     trial_row,
 )
 from sweeps.store.states import FINISHED_SWEEP
-from sweeps.store.transitions import cancel_now, is_live
+from sweeps.store.transitions import cancel_now, close_attempt, fail_trial, is_live, release
+
+LEASES_AWAY = 2
+"""A driver that has not reached its store for so many times its lease gives the sweep up."""
 
 
 class DrivenSweep:
     """A sweep held by this driver's lease. Build it with `acquire`.
 
+    All calls are repeated while the store is away, for `patience.seconds`, but `acquire` and those of a heartbeat,
+    `renew` and `fail_overdue`.
+
     Args:
         holder: the lease's name, new with every acquisition.
-        orphans: attempts that an earlier driver left open; closed as lost by `acquire`.
+        orphans: attempts that an earlier driver left open; closed by `acquire`.
     """
 
     def __init__(self, database: Database, sweep_id: str, holder: str, lease_seconds: float, max_attempts: int) -> None:
@@ -44,17 +51,19 @@ class DrivenSweep:
         self.lease_seconds = lease_seconds
         self.max_attempts = max_attempts
         self.orphans: list[AttemptRecord] = []
+        self.patience = Patience(LEASES_AWAY * lease_seconds)
 
     @classmethod
     def acquire(
         cls, database: Database, sweep_id: str, process: Process, *, lease_seconds: float, max_attempts: int
     ) -> DrivenSweep:
-        """Take the sweep's lease; close what an earlier driver left open and queue its trials again.
+        """Take the sweep's lease; close as interrupted what an earlier driver left open and queue its trials again.
 
         Args:
             process: the driver's own process.
             lease_seconds: how long the lease lasts without renewal.
-            max_attempts: lost attempts after which a trial counts as failed.
+            max_attempts: attempts whose worker is lost, without progress between them, after which a trial fails. A
+                driver's end counts a tenth: it may be the trial's doing, where it takes the machine with it.
 
         Raises:
             UnknownSweep: there is no such sweep.
@@ -85,7 +94,7 @@ class DrivenSweep:
             sweep.started_at = sweep.started_at or now
             for attempt in open_attempts(session, sweep_id):
                 held.orphans.append(attempt_record(attempt))
-                held._close(session, attempt, "lost", "its driver died")
+                held._close(session, attempt, "interrupted", "its driver died")
         return held
 
     def renew(self) -> bool:
@@ -103,22 +112,60 @@ class DrivenSweep:
             sweep.state = "running"  # it may have been taken for interrupted
             return sweep.cancel_requested
 
+    def fail_overdue(self, trial_hours: float) -> list[AttemptRecord]:
+        """Fail trials whose time is long up and of which nothing is heard. A worker looks at the clock when it reports;
+        one that hangs does not.
+
+        Args:
+            trial_hours: what a trial may take, all of its rungs together. It is given a tenth more, and two leases at
+                least; so long nothing must have been heard of it.
+
+        Returns:
+            Their attempts, closed; end their workers.
+
+        Raises:
+            LeaseLost: another driver has taken the sweep.
+        """
+        allowed = timedelta(hours=trial_hours)
+        grace = max(allowed / 10, timedelta(seconds=2 * self.lease_seconds))
+        overdue = []
+        with self.database.write() as session:
+            self._held(session)
+            now = self.database.now(session)
+            for attempt in open_attempts(session, self.sweep_id):
+                trial = trial_row(session, self.sweep_id, attempt.trial)
+                reached = rungs_of(session, self.sweep_id, trial=trial.number)
+                before = timedelta(seconds=reached[-1].seconds if reached else 0.0)
+                heard = max(attempt.started_at, trial.reported_at or attempt.started_at)
+                if now - attempt.started_at + before > allowed + grace and now - heard > grace:
+                    message = (
+                        f"not heard of since step {trial.step} of {trial.target_step}, and over {trial_hours:g} hours"
+                    )
+                    failure = Failed("timeout", f"{message} (budget.trial_hours)")
+                    self._close(session, attempt, "failed", message, failure)
+                    overdue.append(attempt_record(attempt))
+        return overdue
+
+    @patiently
     def sweep(self) -> SweepRecord:
         """The sweep as it stands."""
         with self.database.read() as session:
             return sweep_record(sweep_row(session, self.sweep_id), counts_of(session, [self.sweep_id])[self.sweep_id])
 
+    @patiently
     def trial(self, number: int) -> TrialRecord:
         """One of its trials."""
         with self.database.read() as session:
             return trial_record(trial_row(session, self.sweep_id, number))
 
+    @patiently
     def trials(self) -> list[TrialRecord]:
         """All its trials, by number."""
         with self.database.read() as session:
             query = select(TrialRow).where(TrialRow.sweep_id == self.sweep_id).order_by(TrialRow.number)
             return [trial_record(row) for row in session.scalars(query)]
 
+    @patiently
     def add_trial(
         self,
         number: int,
@@ -165,6 +212,7 @@ class DrivenSweep:
             session.refresh(row)  # as every later reader gets it: JSON has no tuples
             return trial_record(row)
 
+    @patiently
     def start_attempt(self, number: int) -> AttemptRecord:
         """Start a queued trial: from now on only this attempt's token may report on it.
 
@@ -195,6 +243,7 @@ class DrivenSweep:
             session.flush()
             return attempt_record(attempt)
 
+    @patiently
     def close_attempt(self, number: int, *, message: str, failure: Failed | None = None) -> TrialRecord:
         """Note that a trial's worker has ended. Nothing happens where the worker has closed the attempt itself.
 
@@ -213,19 +262,22 @@ class DrivenSweep:
             session.flush()
             return trial_record(trial_row(session, self.sweep_id, number))
 
+    @patiently
     def fail_queued_trial(self, number: int, failure: Failed) -> TrialRecord:
         """Fail a trial that can't be launched."""
         with self.database.write() as session:
             self._held(session)
             trial = self._in_state("queued", session, number)
-            self._fail(session, trial, failure)
+            fail_trial(trial, failure, self.database.now(session))
             return trial_record(trial)
 
+    @patiently
     def rungs(self, number: int | None = None) -> list[RungRecord]:
         """What its trials, or one of them, measured at rungs: by trial and step."""
         with self.database.read() as session:
             return rungs_of(session, self.sweep_id, trial=number)
 
+    @patiently
     def attempt_seconds(self) -> float:
         """How long its attempts have lasted in all, those that run included."""
         query = select(AttemptRow.started_at, AttemptRow.ended_at).where(AttemptRow.sweep_id == self.sweep_id)
@@ -233,6 +285,7 @@ class DrivenSweep:
             now = self.database.now(session)
             return sum(((ended or now) - started).total_seconds() for started, ended in session.execute(query))
 
+    @patiently
     def promote(self, number: int, *, target_step: int, reason: str) -> TrialRecord:
         """Queue a waiting trial for its next rung.
 
@@ -251,6 +304,7 @@ class DrivenSweep:
             trial.state, trial.target_step = "queued", target_step
             return trial_record(trial)
 
+    @patiently
     def stop(self, number: int, *, reason: str) -> TrialRecord:
         """End a waiting trial below its last rung; its checkpoint is no longer kept.
 
@@ -265,6 +319,7 @@ class DrivenSweep:
             trial.state, trial.finished_at, trial.checkpoint = "pruned", self.database.now(session), None
             return trial_record(trial)
 
+    @patiently
     def explain(self, number: int, *, reason: str) -> None:
         """Note why a trial waits.
 
@@ -276,18 +331,21 @@ class DrivenSweep:
             self._held(session)
             self._decide(session, self._in_state("paused", session, number), "waits", reason)
 
+    @patiently
     def set_optuna_trial(self, number: int, optuna_trial: int) -> None:
         """Note which row of Optuna's study shows this trial."""
         with self.database.write() as session:
             self._held(session)
             trial_row(session, self.sweep_id, number, lock=True).optuna_trial = optuna_trial
 
+    @patiently
     def drop_checkpoint(self, number: int) -> None:
         """Note that a trial's checkpoint is no longer kept."""
         with self.database.write() as session:
             self._held(session)
             trial_row(session, self.sweep_id, number, lock=True).checkpoint = None
 
+    @patiently
     def finish(self, state: str, *, stop_reason: str, error: str | None = None) -> None:
         """End the sweep and give the lease back.
 
@@ -297,12 +355,11 @@ class DrivenSweep:
             error: why it failed, one line.
         """
         with self.database.write() as session:
-            sweep, lease = self._held(session)
-            now = self.database.now(session)
-            cancel_now(session, sweep, now)
+            sweep, _lease = self._held(session)
+            cancel_now(session, sweep, self.database.now(session))
             sweep.state, sweep.stop_reason, sweep.error = state, stop_reason, error
-            session.delete(lease)
 
+    @patiently
     def interrupt(self, message: str) -> None:
         """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
         with self.database.write() as session:
@@ -310,7 +367,7 @@ class DrivenSweep:
             for attempt in open_attempts(session, self.sweep_id):
                 self._close(session, attempt, "interrupted", message)
             sweep.state = "interrupted"
-            session.delete(lease)
+            release(lease, self.database.now(session))
 
     def _in_state(self, state: str, session: Session, number: int) -> TrialRow:
         trial = trial_row(session, self.sweep_id, number, lock=True)
@@ -334,21 +391,5 @@ class DrivenSweep:
     def _close(
         self, session: Session, attempt: AttemptRow, outcome: str, message: str, failure: Failed | None = None
     ) -> None:
-        attempt.outcome, attempt.ended_at, attempt.message = outcome, self.database.now(session), message
-        session.flush()
-        trial = trial_row(session, self.sweep_id, attempt.trial, lock=True)
-        query = select(func.count()).where(
-            AttemptRow.sweep_id == self.sweep_id, AttemptRow.trial == attempt.trial, AttemptRow.outcome == "lost"
-        )
-        lost = session.scalar(query) or 0
-        if failure is not None:
-            self._fail(session, trial, failure)
-        elif outcome == "lost" and lost >= self.max_attempts:
-            self._fail(session, trial, Failed("lost", f"its worker was lost {lost} times; the last time: {message}"))
-        else:
-            trial.state = "queued"
-
-    def _fail(self, session: Session, trial: TrialRow, failure: Failed) -> None:
-        trial.state, trial.finished_at = "failed", self.database.now(session)
-        trial.failure_reason, trial.failure_message = failure.reason, failure.message
-        trial.failure_detail = failure.detail
+        now = self.database.now(session)
+        close_attempt(session, attempt, outcome, message, now, failure=failure, max_attempts=self.max_attempts)

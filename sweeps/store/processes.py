@@ -42,9 +42,9 @@ def is_dead(process: Process) -> bool:
         return False
 
 
-def kill_if_alive(process: Process) -> bool:
+def kill_if_alive(process: Process | None) -> bool:
     """Kill a process of this machine if it still lives and is the one meant. Returns whether it was killed."""
-    if process.machine != this_machine() or is_dead(process):
+    if process is None or process.machine != this_machine() or is_dead(process):
         return False
     try:
         psutil.Process(process.pid).kill()

@@ -113,6 +113,13 @@ class AttemptRecord:
     environment: Mapping[str, Any]
     message: str | None
 
+    @property
+    def process(self) -> Process | None:
+        """Its worker; None: it did not get so far as to say."""
+        if self.machine is None or self.pid is None or self.process_started is None:
+            return None
+        return Process(self.machine, self.pid, self.process_started)
+
 
 @dataclass(frozen=True)
 class ReportRecord:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -197,7 +198,7 @@ class Repository:
                 raise WrongState(f"sweep {sweep_id} is {row.state}: there is nothing to cancel")
             if row.state != "cancelled":
                 row.cancel_requested = True
-                if session.get(LeaseRow, sweep_id) is None or row.state != "running":
+                if row.state != "running":
                     cancel_now(session, row, self.database.now(session))
         return self.get_sweep(sweep_id)
 
@@ -223,12 +224,14 @@ class Repository:
                     row.state == "failed" and trial.state == "failed" and trial.failure_reason in RETRIED_ON_RESUME
                 ):
                     queue_again(session, trial)
-            ended = sum(trial.state in ("completed", "failed", "pruned") for trial in trials)
-            if row.state == "failed" and ended >= row.trials_planned:
-                reasons = sorted({trial.failure_reason or "" for trial in trials if trial.state == "failed"})
+            ends = Counter(
+                trial.failure_reason or "stopped at a rung" for trial in trials if trial.state in ("failed", "pruned")
+            )
+            if row.state == "failed" and ends.total() >= row.trials_planned:
+                listed = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
                 raise WrongState(
-                    f"sweep {sweep_id}: its {ended} trials have all failed ({', '.join(reasons)}) and would again; "
-                    "submit a sweep with another space"
+                    f"sweep {sweep_id}: its {ends.total()} trials have ended ({listed}) and would end so again; "
+                    "submit a sweep with another space or other constraints"
                 )
             row.state, row.cancel_requested = "queued", False
             row.finished_at, row.stop_reason, row.error = None, None, None
@@ -246,10 +249,11 @@ class Repository:
         """
         with self.database.write() as session:
             row = sweep_row(session, sweep_id, lock=True)
-            if row.state != "queued" or session.get(LeaseRow, sweep_id) is not None:
+            now = self.database.now(session)
+            if row.state != "queued" or is_live(session.get(LeaseRow, sweep_id), now):
                 raise WrongState(f"sweep {sweep_id} is {row.state}: only a queued sweep can be given up")
-            row.state, row.error, row.finished_at = "failed", error, self.database.now(session)
-            row.stop_reason = "its driver did not start"
+            cancel_now(session, row, now)
+            row.state, row.error, row.stop_reason = "failed", error, "its driver did not start"
         return self.get_sweep(sweep_id)
 
     def sweeps_to_start(self) -> list[str]:
@@ -265,7 +269,12 @@ class Repository:
         """Who drives a sweep; None where nobody does."""
         with self.database.read() as session:
             row = session.get(LeaseRow, sweep_id)
-            return None if row is None else lease_record(row)
+            return None if row is None or not row.holder else lease_record(row)
+
+    def last_taken(self, sweep_id: str) -> datetime | None:
+        """When a driver last took a sweep, whether or not it still has it; None: none ever did."""
+        with self.database.read() as session:
+            return session.scalar(select(LeaseRow.acquired_at).where(LeaseRow.sweep_id == sweep_id))
 
     def settle(self) -> list[str]:
         """Mark running sweeps whose driver is dead as interrupted. Returns their ids."""

@@ -3,28 +3,46 @@ calls and drivers share, each within a transaction of its caller's."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sweeps.store.models import LeaseRow, RungRow, SweepRow, TrialRow
-from sweeps.store.processes import is_dead
-from sweeps.store.rows import lease_record, open_attempts
+from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
+from sweeps.store.processes import is_dead, this_machine
+from sweeps.store.records import Failed
+from sweeps.store.rows import lease_record, open_attempts, trial_row
+from sweeps.store.studies import fail_open_rows
+
+_STARTS_A_LOSS = 10
+"""So many attempts that ended for no fault of their own count as one whose worker was lost."""
 
 
 def is_live(lease: LeaseRow | None, now: datetime) -> bool:
-    """Whether a lease is held by a driver that may still live."""
-    return lease is not None and lease.expires_at > now and not is_dead(lease_record(lease).process)
+    """Whether a lease is held by a driver that may still live. One of this machine is looked at: after a suspended
+    night its lease is old, and it goes on. Of one elsewhere only the lease is known."""
+    if lease is None or not lease.holder:
+        return False
+    process = lease_record(lease).process
+    return not is_dead(process) if process.machine == this_machine() else lease.expires_at > now
+
+
+def release(lease: LeaseRow, now: datetime) -> None:
+    """Give a lease back, or take it away: its holder may write no more. The row stays, to tell when it was taken."""
+    lease.holder, lease.expires_at = "", now
 
 
 def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
-    """End a sweep as cancelled, with whatever of it is not finished."""
+    """End a sweep as cancelled, with whatever of it is not finished, and whoever drives it."""
+    if (lease := session.get(LeaseRow, sweep.id)) is not None:
+        release(lease, now)
     for attempt in open_attempts(session, sweep.id):
         attempt.outcome, attempt.ended_at, attempt.message = "cancelled", now, "the sweep was cancelled"
     query = select(TrialRow).where(TrialRow.sweep_id == sweep.id, TrialRow.state.in_(["queued", "running", "paused"]))
     for trial in session.scalars(query):
         trial.state, trial.finished_at = "cancelled", now
+    fail_open_rows(session, sweep, now)
     sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
 
 
@@ -33,3 +51,55 @@ def queue_again(session: Session, trial: TrialRow) -> None:
     rung = session.get(RungRow, (trial.sweep_id, trial.number, trial.target_step))
     trial.state, trial.finished_at = "queued" if rung is None else "paused", None
     trial.failure_reason, trial.failure_message, trial.failure_detail = None, None, None
+
+
+def close_attempt(
+    session: Session,
+    attempt: AttemptRow,
+    outcome: str,
+    message: str,
+    now: datetime,
+    *,
+    failure: Failed | None,
+    max_attempts: int,
+) -> None:
+    """End an attempt that has not ended itself, and queue its trial again or fail it.
+
+    Args:
+        outcome: "failed"; "lost", where its worker is gone; "interrupted", where its driver is.
+        message: what is known of its end.
+        failure: what the trial fails of; None: it is tried again, if it may be.
+        max_attempts: see DrivenSweep.acquire.
+    """
+    attempt.outcome, attempt.ended_at, attempt.message = outcome, now, message
+    session.flush()
+    trial = trial_row(session, attempt.sweep_id, attempt.trial, lock=True)
+    ends = _ends_without_progress(session, trial)
+    lost, in_vain = ends["lost"], ends["lost"] + ends["interrupted"]
+    if failure is not None:
+        fail_trial(trial, failure, now)
+    elif outcome == "lost" and lost >= max_attempts:
+        text = f"its worker was lost {lost} times; the last time: {message}"
+        fail_trial(trial, Failed("lost", text), now)
+    elif in_vain >= _STARTS_A_LOSS * max_attempts:
+        text = f"it was started {in_vain} times and got no further; the last time: {message}"
+        fail_trial(trial, Failed("lost", text), now)
+    else:
+        trial.state = "queued"
+
+
+def fail_trial(trial: TrialRow, failure: Failed, now: datetime) -> None:
+    """A trial's end without a result."""
+    trial.state, trial.finished_at = "failed", now
+    trial.failure_reason, trial.failure_message = failure.reason, failure.message
+    trial.failure_detail = failure.detail
+
+
+def _ends_without_progress(session: Session, trial: TrialRow) -> Counter[str]:
+    """How a trial's attempts ended since the first that went on from its newest checkpoint."""
+    query = select(AttemptRow.resumed_from_step, AttemptRow.outcome).where(
+        AttemptRow.sweep_id == trial.sweep_id, AttemptRow.trial == trial.number
+    )
+    attempts = session.execute(query.order_by(AttemptRow.number)).all()
+    steps = [step for step, _ in attempts]
+    return Counter(outcome for _, outcome in attempts[steps.index(max(steps)) :])

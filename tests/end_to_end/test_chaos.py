@@ -1,10 +1,13 @@
-"""kill -9 at random moments: of the driver, of a worker, of Ray's own processes. Nothing is lost and nothing is twice.
+"""kill -9 at random moments: of the service, of the driver that it started, of a worker, of Ray's own processes.
+Nothing is lost and nothing is twice.
 
 What is known to go wrong between Ray Tune 2.60 and Optuna 5, and the test in tests/sweeps/search that covers it:
 
 - process starts cost 2.6 s a trial: test_driver, every_failure_gets_its_reason (actors are used again)
 - stopped trials are told as complete, with values of a lower rung: test_conductor, the_best_go_on
-- no constraints; samplers never see failures: test_conductor, a_broken_limit_is_never_promoted
+- no constraints; samplers never see failures: test_conductor, a_broken_limit_is_never_promoted; test_study,
+  a_diverging_region_is_avoided
+- pruners take one objective only, and PRUNED takes no values: test_conductor, one_objective_or_three
 - sweeps share one study by default: test_study, sweeps_of_one_name_have_studies_of_their_own
 - a missing objective leaves a row running for ever: test_trial, one_that_is_missing_crashed
 - a restored searcher leaves zombie rows and runs configurations twice, and a scheduler's state is not saved: here, and
@@ -13,8 +16,11 @@ What is known to go wrong between Ray Tune 2.60 and Optuna 5, and the test in te
 - max_concurrent_trials counts paused trials, and hangs: test_searcher, trials_that_wait_take_no_slot
 - a saved searcher holds the database's password: test_searcher, ray_tune_gets_no_copy_and_no_password
 - a finished row takes no attributes, and numpy's scalars raise: test_study, an_end_has_all_its_attributes
+- heartbeats cover only rows that record one, so that dead rows run for ever: test_study, strays_are_failed
 - Alembic's table of versions is Optuna's: tests/sweeps/store/test_database.py
-- the dashboard lets anybody delete: tests/service/test_dashboard.py
+- the dashboard lets anybody delete, and works at the root alone: tests/service/test_dashboard.py
+
+Reports from within Tune and pauses by its scheduler go wrong as well; neither is used (docs/adr/0011).
 """
 
 from __future__ import annotations
@@ -22,93 +28,162 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import optuna
 import psutil
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.address import read_address
+from sweeps.driver_process import child_environment, module_command
+from sweeps.errors import WrongState
+from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
-from sweeps.spec.sweep import parse_spec
-from sweeps.store.records import SweepRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
-FAKES = Path(__file__).parents[1] / "sweeps" / "search"
+HERE = Path(__file__).parent
+FAKES = HERE.parent / "sweeps" / "search"
 RUNGS = (10, 30, 90)
 TRIALS = 30
 PRESETS = ("quick_prototype", "high_quality")
-KILLS = 8
 RAY = ("raylet", "gcs_server")
+KILLED = ("service", "driver", "worker", *RAY)
+"""Each of these twice, in a random order."""
 
 
 class Chaos:
-    """A sweep whose driver is started whenever it is gone, and a killer."""
+    """A service that is started whenever it is gone, a sweep that is resumed whenever its driver is, and a killer."""
 
-    def __init__(self, settings: Settings, repository: Repository, sweep: SweepRecord, seed: int) -> None:
-        self.settings, self.repository, self.sweep = settings, repository, sweep
+    def __init__(self, settings: Settings, repository: Repository, seed: int) -> None:
+        self.settings, self.repository = settings, repository
         self.chance = random.Random(seed)
-        self.drivers: list[subprocess.Popen[bytes]] = []
-        self.killed: list[str] = []
+        self.due = self.chance.sample(KILLED * 2, 2 * len(KILLED))
+        self.services: list[subprocess.Popen[bytes]] = []
+        self.resumed = 0
+        self.id = ""
 
-    def run(self, kills: int) -> None:
-        """Kill so often, each time once some work was begun since, and let the sweep end."""
+    def submit(self, spec: dict[str, Any]) -> None:
+        """Ask the service for a sweep."""
+        self._serve()
+        wait_until(lambda: self._get("/healthz") is not None)
+        posted = httpx.post(f"{self._url()}/api/v1/sweeps", json=spec, trust_env=False, timeout=60)
+        assert posted.status_code == 201, posted.text
+        self.id = posted.json()["id"]
+
+    def run(self) -> None:
+        """Kill all that is due, what is not the service each time once some work was begun since; let the sweep end."""
         begun = -1
-        while self._drive():
+        while self._goes_on():
             time.sleep(0.05)
-            attempts = sum(trial.attempts for trial in self.repository.all_trials(self.sweep.id))
-            if attempts <= begun or len(self.killed) >= kills:
+            if not self.due:
+                continue
+            attempts = sum(trial.attempts for trial in self.repository.all_trials(self.id))
+            if attempts <= begun and self.due[0] != "service":
                 continue
             time.sleep(self.chance.uniform(0.0, 1.5))
-            if self._kill():
+            if self._kill(self.due[0]):
                 begun = attempts + self.chance.randrange(4)
+                del self.due[0]
 
-    def _drive(self) -> bool:
-        """Whether there is more to do; the driver runs then."""
-        if self.drivers and self.drivers[-1].poll() is None:
-            return True
-        if self.repository.get_sweep(self.sweep.id).state == "completed":
+    def told(self) -> dict[str, Any]:
+        """What the service says of the sweep."""
+        self._serve()
+        wait_until(lambda: self._get("/healthz") is not None)
+        told = self._get(f"/api/v1/sweeps/{self.id}")
+        assert told is not None
+        return told
+
+    def end(self) -> None:
+        """Kill whatever is left."""
+        for process in [psutil.Process(each.pid) for each in self.services if each.poll() is None] + _of(self.id):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _goes_on(self) -> bool:
+        """Whether there is more to do; the service runs then. What it resumes by itself is left to it."""
+        sweep = self.repository.get_sweep(self.id)
+        if sweep.state == "completed":
             return False
-        assert len(self.drivers) <= 3 * KILLS, f"it does not get on; killed: {self.killed}"
-        if self.drivers:
-            self.repository.request_resume(self.sweep.id)
-        paths = os.pathsep.join([str(FAKES), str(FAKES.parents[2]), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, **self.settings.to_environment(), "PYTHONPATH": paths}
-        with (self.settings.data_dir / "driver.err").open("ab") as errors:
-            command = [sys.executable, "-m", "drive_fake", self.sweep.id, "Legs"]
-            self.drivers.append(subprocess.Popen(command, env=environment, stderr=errors))
+        assert sweep.state != "failed", sweep.error
+        if self._serve() or sweep.state != "interrupted" or self._get("/healthz") is None:
+            return True
+        with suppress(WrongState):  # the service was faster
+            self.repository.request_resume(self.id)
+            self.resumed += 1
+        assert self.resumed <= 3 * len(KILLED), f"it does not get on; still to be killed: {self.due}"
         return True
 
-    def _kill(self) -> bool:
-        """kill -9 one process. Returns whether there was one of the kind that chance chose."""
-        kind = self.chance.choice(["driver", "worker", *RAY])
-        victims = [process for process in self._family() if self._is(kind, process)]
+    def _serve(self) -> bool:
+        """Start the service where none runs. Returns whether it was started."""
+        if self.services and self.services[-1].poll() is None:
+            return False
+        environment = child_environment(self.settings) | {"F3RM_PORT": "0"}
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE), str(FAKES), environment.get("PYTHONPATH", "")])
+        with (self.settings.data_dir / "service.log").open("ab") as output:
+            command = module_command("serve_fake", "Legs")
+            self.services.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+        return True
+
+    def _url(self) -> str | None:
+        return read_address(self.settings.data_dir)
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        """An answer of the service; None where it does not answer."""
+        try:
+            found: dict[str, Any] = httpx.get(f"{self._url()}{path}", trust_env=False, timeout=60).json()
+            return found
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return None
+
+    def _kill(self, kind: str) -> bool:
+        """kill -9 one process. Returns whether there was one of the kind."""
+        driver = self._driver()
+        victims = [process for process in self._family(driver) if self._is(kind, process)]
         if not victims:
             return False
         try:
             self.chance.choice(victims).kill()
         except psutil.NoSuchProcess:
             return False
-        self.killed.append(kind)
+        if kind == "service":
+            self.services[-1].wait()
+            time.sleep(0.2)
+            # A driver outlives the service that started it.
+            assert driver is None or driver.is_running() or self.repository.get_sweep(self.id).state != "running"
         return True
 
-    def _family(self) -> list[psutil.Process]:
+    def _driver(self) -> psutil.Process | None:
+        lease = self.repository.lease(self.id)
         try:
-            driver = psutil.Process(self.drivers[-1].pid)
-            return [driver, *driver.children(recursive=True)]
+            return None if lease is None else psutil.Process(lease.process.pid)
+        except psutil.NoSuchProcess:
+            return None
+
+    def _family(self, driver: psutil.Process | None) -> list[psutil.Process]:
+        """The service, the driver, and the driver's."""
+        try:
+            service = [psutil.Process(self.services[-1].pid)]
+            return service + ([driver, *driver.children(recursive=True)] if driver is not None else [])
         except psutil.NoSuchProcess:
             return []
 
     def _is(self, kind: str, process: psutil.Process) -> bool:
+        if kind == "service":
+            return process.pid == self.services[-1].pid
         if kind == "driver":
-            return process.pid == self.drivers[-1].pid
+            lease = self.repository.lease(self.id)
+            return lease is not None and process.pid == lease.process.pid
         if kind == "worker":
-            trials = [trial.number for trial in self.repository.all_trials(self.sweep.id) if trial.state == "running"]
-            attempts = [self.repository.attempts(self.sweep.id, number)[-1] for number in trials]
+            trials = [trial.number for trial in self.repository.all_trials(self.id) if trial.state == "running"]
+            attempts = [self.repository.attempts(self.id, number)[-1] for number in trials]
             return process.pid in {attempt.pid for attempt in attempts}
         try:
             return process.name() == kind
@@ -122,30 +197,29 @@ def test_a_sweep_survives_whatever_is_killed(tmp_path: Path, tiny_scene: Path) -
     url = f"sqlite:///{tmp_path / 'f3rm.db'}"
     settings = Settings(url, data_dir=tmp_path, cache_dir=tmp_path / "cache", lease_seconds=10.0, max_attempts=50)
     repository = Repository.open(settings.store_url)
-    spec = parse_spec(
-        {
-            "name": "chaos",
-            "scene": str(tiny_scene),
-            "space": {
-                "max_res": {"type": "int", "low": 512, "high": 4096},
-                "feat_loss_weight": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},
-            },
-            "objectives": ["psnr", "feature_gain"],
-            "fidelity": {"rungs": list(RUNGS), "eta": 3},
-            "budget": {"trials": TRIALS},
-            "resources": {"max_concurrent": 2},
-            "search": {"sampler": "random", "warm_start": {"presets": list(PRESETS)}},
-        }
-    )
-    sweep, _ = repository.create_sweep(spec)
-    chaos = Chaos(settings, repository, sweep, seed=20)
+    spec = {
+        "name": "chaos",
+        "scene": str(tiny_scene),
+        "space": {
+            "max_res": {"type": "int", "low": 512, "high": 4096},
+            "feat_loss_weight": {"type": "float", "low": 1e-5, "high": 10.0, "log": True},
+        },
+        "objectives": ["psnr", "feature_gain"],
+        "fidelity": {"rungs": list(RUNGS), "eta": 3},
+        "budget": {"trials": TRIALS},
+        "resources": {"max_concurrent": 2},
+        "search": {"sampler": "random", "warm_start": {"presets": list(PRESETS)}},
+    }
+    chaos = Chaos(settings, repository, seed=20)
     try:
-        chaos.run(KILLS)
+        chaos.submit(spec)
+        chaos.run()
+        told = chaos.told()
     finally:
-        for driver in chaos.drivers:
-            driver.kill()
-            driver.wait()
-    assert len(chaos.killed) == KILLS
+        chaos.end()
+    assert chaos.due == []
+    sweep = repository.get_sweep(chaos.id)
+    assert (told["state"], told["counts"]) == ("completed", dict(sweep.counts))
 
     # One configuration and one result a trial and rung; none lost, none left running, and repeated work is recorded.
     trials = repository.all_trials(sweep.id)
@@ -187,6 +261,13 @@ def test_a_sweep_survives_whatever_is_killed(tmp_path: Path, tiny_scene: Path) -
     repository.close()
     _, alive = psutil.wait_procs(_of(sweep.id), timeout=60)
     assert alive == []
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
 
 
 def _of(sweep_id: str) -> list[psutil.Process]:

@@ -27,7 +27,7 @@ class Outlook:
     """Where options stand, for one objective. [options] each
 
     Args:
-        mean, variance: of what the next rung will measure.
+        mean, variance: of what the next rung will measure; its noise is left out where that is the last.
         slope, offset, rest: given the next rung's y, the last one's is slope y + offset, with variance `rest`.
     """
 
@@ -39,7 +39,7 @@ class Outlook:
 
     @property
     def last(self) -> tuple[Array, Array]:
-        """Mean and variance of what the last rung will measure."""
+        """Mean and variance of what the last rung will measure, without its noise."""
         return self.slope * self.mean + self.offset, self.slope**2 * self.variance + self.rest
 
 
@@ -121,7 +121,12 @@ class Chain:
         if rung < self.lowest:
             return np.zeros(len(features)), np.full(len(features), 1e-12)
         below = below if rung > self.lowest else np.zeros(len(features))
-        return self._processes[rung - self.lowest].predict(features, below)
+        mean, variance = self._processes[rung - self.lowest].predict(features, below)
+        if rung == self._rungs - 1:
+            # A lucky last measurement makes no better configuration: with its noise, what is known well would go on
+            # promising a gain, and be tried again and again. Below the last rung a trial's luck goes on with it.
+            variance = variance - self.hyperparameters[-1].noise
+        return mean, variance
 
     def _slope(self, rung: int) -> float:
         return self._processes[rung - self.lowest].slope if rung > self.lowest else 0.0

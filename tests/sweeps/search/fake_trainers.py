@@ -128,3 +128,33 @@ class Hopeless(Quick):
         from f3rm_core import WeightsUnavailable
 
         raise WeightsUnavailable("weights openai of ViT-L-14: can't be reached; give a file as clip_pretrained")
+
+
+class KilledFirst(Quick):
+    """Its preparation is killed the first time, as by the system where memory is short."""
+
+    def prepare(self, job: TrialJob) -> None:
+        """Note the start, and die at the first one."""
+        starts = job.sweep_folder / "preparations"
+        before = len(starts.read_text()) if starts.exists() else 0
+        starts.write_text("x" * (before + 1))
+        if before == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KilledAlways(Quick):
+    """Its preparation is killed each time."""
+
+    def prepare(self, job: TrialJob) -> None:
+        """Die."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Hanging(Quick):
+    """The first trial hangs, and says nothing."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """Report once, then never again."""
+        if job.number == 0:
+            on_report(Report(1, job.steps, 0.1, {}, 0.01))
+            time.sleep(10**6)

@@ -12,7 +12,7 @@ from sweeps.search.earlier import earlier_trials
 from sweeps.search.history import Goal
 from sweeps.search.stopping import Spent
 from sweeps.search.strategies import repeats_of, stop_rules_of, strategy_of
-from sweeps.search.study import Study, open_storage, study_name
+from sweeps.search.study import Study, open_storage
 from sweeps.search.trial import TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Sampler, SweepSpec, check_spec
@@ -22,6 +22,7 @@ from sweeps.store.models import LeaseRow
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed, TrialRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 RUNGS = {"rungs": [10, 30, 90], "eta": 3}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,20 +69,27 @@ def test_more_than_can_run_at_once_do_not_share(
     assert shape(slots(16, 2, **asked)) == expected
 
 
-def test_a_fraction_that_is_asked_for_is_given_and_its_memory_watched(slots: Callable[..., Slots]) -> None:
+def test_a_fraction_that_is_asked_for_is_given_and_on_one_gpu_its_memory_watched(slots: Callable[..., Slots]) -> None:
     found = slots(16, 2, gpus_per_trial=0.4)
     assert (found.concurrent, found.gpus) == (4, 0.4)  # two on each: Ray gives a trial no parts of two GPUs
     assert found.sharing is not None
-    assert (found.sharing.together, found.sharing.gpu_memory_gb) == (2, 100.0)
+    assert (found.sharing.together, found.sharing.room_gb) == (2, math.inf)  # out of memory is still tried again alone
+    alone = slots(16, 1, gpus_per_trial=0.25)
+    assert alone.sharing is not None
+    assert (alone.concurrent, alone.sharing.together, alone.sharing.gpu_memory_gb) == (4, 4, 100.0)
     assert slots(16, 2, gpus_per_trial=1.0) == Slots(2, 1, 1.0, None)
     assert slots(16, 4, gpus_per_trial=2.0) == Slots(2, 1, 2.0, None)
     assert slots(16, 2, gpus_per_trial=0.0) == Slots(16, 1, 0.0, None)
 
 
-def test_memory_that_nobody_knows_is_not_shared(slots: Callable[..., Slots], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gpu_whose_memory_nobody_knows_is_shared_only_where_that_is_asked_for(
+    slots: Callable[..., Slots], caplog: pytest.LogCaptureFixture
+) -> None:
     assert slots(16, 2, None) == Slots(2, 1, 1.0, None)
     assert "nvidia-smi does not tell its memory" in caplog.text
-    assert slots(16, 2, None, gpus_per_trial=0.5) == Slots(4, 1, 0.5, None)
+    found = slots(16, 1, None, gpus_per_trial=0.5)
+    assert found.sharing is not None
+    assert (found.concurrent, found.sharing.together, found.sharing.room_gb) == (2, 2, math.inf)
 
 
 def test_what_the_cluster_has_not_is_refused(slots: Callable[..., Slots]) -> None:

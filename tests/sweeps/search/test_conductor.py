@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from fake_trainers import metrics_of
@@ -101,6 +102,39 @@ def test_a_cancelled_sweeps_waiting_trials_wait_again_once_it_is_resumed(podium:
     again = desk.conductor.next_job()
     assert again is not None
     assert (again.number, again.steps) == (1, 10)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed", "completed"])
+def test_nothing_is_left_running_in_optunas_tables(podium: Callable[..., Podium], end: str) -> None:
+    desk = podium(budget={"trials": 9})
+    desk.work(desk.conductor.next_job())  # type: ignore[arg-type]
+    desk.conductor.next_job()
+    desk.held.finish(end, stop_reason="the hours are spent")
+    assert [trial.state for trial in desk.trials()] == ["cancelled"] * 2
+    assert [row.state for row in desk.rows()] == [TrialState.FAIL] * 2
+    assert all(row.datetime_start <= row.datetime_complete <= datetime.now() for row in desk.rows())
+
+
+def test_nothing_is_left_running_by_a_user_who_cancels_what_nobody_drives(podium: Callable[..., Podium]) -> None:
+    desk, other = podium(budget={"trials": 9}), podium(budget={"trials": 9})
+    other.conductor.next_job()
+    desk.work(desk.conductor.next_job())  # type: ignore[arg-type]
+    desk.conductor.next_job()
+    desk.held.interrupt("its driver was stopped")
+    assert {row.state for row in desk.rows()} == {TrialState.RUNNING}
+    desk.repository.request_cancel(desk.sweep.id)
+    assert {row.state for row in desk.rows()} == {TrialState.FAIL}
+    assert {row.state for row in other.rows()} == {TrialState.RUNNING}
+
+    # Resumed, each trial that goes on has a row of its own again.
+    desk.repository.request_resume(desk.sweep.id)
+    desk.take_over()
+    desk.play()
+    rows = {row.user_attrs[NUMBER]: row for row in desk.rows()}  # the last one of each
+    assert {row.state for row in desk.rows()} == {TrialState.FAIL, TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in desk.trials():
+        assert rows[trial.number].number == trial.optuna_trial
+        assert (rows[trial.number].state == TrialState.COMPLETE) == (trial.state == "completed")
 
 
 def test_a_broken_limit_is_never_promoted_and_optuna_learns_it(podium: Callable[..., Podium]) -> None:

@@ -87,6 +87,16 @@ def test_one_that_does_not_fit_waits_and_none_is_let_past(
     assert all(job.shares_gpu for job in (first, second))
 
 
+def test_one_that_is_lost_is_queued_behind_it(podium: Callable[..., GpuPodium]) -> None:
+    desk = podium(4, 5, 6)
+    first, second = desk.start(), desk.start()
+    assert desk.conductor.next_job() is None
+    desk.conductor.ended(first.number, "its worker is gone", None)
+    assert desk.conductor.next_job() is None  # though 4 would fit beside 5
+    desk.work(second)
+    assert [desk.start().number, desk.start().number] == [2, 0]
+
+
 def test_what_waits_survives_the_driver(podium: Callable[..., GpuPodium]) -> None:
     desk = podium(6, 6.1)
     desk.start()

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -15,13 +16,17 @@ import pytest
 from fake_trainers import metrics_of
 from optuna.trial import TrialState
 
-from sweeps.errors import LeaseHeld, WrongState
-from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, run_sweep
-from sweeps.search.study import NUMBER, open_storage, study_name
+from sweeps.driver_process import STORE_AWAY
+from sweeps.errors import LeaseHeld, StaleAttempt, StoreUnavailable, WrongState
+from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, _Drive, run_sweep
+from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec, check_spec, trial_seed
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import SweepRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 Drive = Callable[[SweepRecord, str], "subprocess.Popen[str]"]
 MakeSpec = Callable[..., SweepSpec]
@@ -219,6 +224,46 @@ def test_trials_share_a_gpu_and_what_runs_out_of_memory_there_is_tried_alone(
     assert "2 at once, 1 CPUs and 0.5 GPUs each" in log
 
 
+def test_a_driver_that_can_not_reach_its_store_leaves_its_sweep_to_be_resumed(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    tokens: list[str] = []
+
+    def drive(self: _Drive) -> None:
+        held = self.held
+        configuration = {"seed": 1}
+        held.add_trial(0, parameters={}, configuration=configuration, optuna_trial=None, total_steps=10)
+        tokens.append(held.start_attempt(0).token)
+        raise StoreUnavailable("the database failed: server closed the connection")
+
+    monkeypatch.setattr(_Drive, "_drive", drive)
+    assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == STORE_AWAY
+    assert repository.get_sweep(sweep.id).state == "interrupted"
+    assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["interrupted"]
+    assert repository.get_trial(sweep.id, 0).state == "queued"
+    with pytest.raises(StaleAttempt):
+        AttemptStore(repository.database).report(tokens[0], step=1, loss=None, metrics={})
+
+
+def test_a_heartbeat_that_does_not_get_through_ends_the_drive(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    quick = replace(settings, lease_seconds=0.5)
+
+    def renew(self: DrivenSweep) -> bool:
+        raise StoreUnavailable("the database failed: server closed the connection")
+
+    def drive(self: _Drive) -> None:
+        wait_until(self._stopping, 20)
+
+    monkeypatch.setattr(DrivenSweep, "renew", renew)
+    monkeypatch.setattr(_Drive, "_drive", drive)
+    assert run_sweep(sweep.id, quick, trainer="fake_trainers:Quick") == STORE_AWAY
+    assert repository.get_sweep(sweep.id).state == "interrupted"
+
+
 def test_what_all_trials_need_is_missed_before_any_starts(
     settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
 ) -> None:
@@ -227,6 +272,44 @@ def test_what_all_trials_need_is_missed_before_any_starts(
     failed = repository.get_sweep(sweep.id)
     assert (failed.state, failed.counts) == ("failed", {})
     assert failed.error == "weights openai of ViT-L-14: can't be reached; give a file as clip_pretrained"
+
+
+@pytest.mark.slow
+def test_a_trial_that_hangs_is_ended(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 3, "trial_hours": 0.0001}))
+    assert drive(sweep, "Hanging").wait(timeout=280) == COMPLETED
+    trials = repository.all_trials(sweep.id)
+    assert [(trial.state, trial.failure_reason) for trial in trials] == [
+        ("failed", "timeout"),
+        ("completed", None),
+        ("completed", None),
+    ]
+    assert "not heard of since step 1" in str(trials[0].failure_message)
+    assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["failed"]
+    assert TrialState.RUNNING not in {row.state for row in study_of(settings, sweep).trials}
+
+
+def test_a_preparation_whose_worker_is_killed_is_done_again(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 1}))
+    assert drive(sweep, "KilledFirst").wait(timeout=280) == COMPLETED
+    assert repository.get_sweep(sweep.id).counts == {"completed": 1}
+    assert (settings.sweep_dir(sweep.id) / "preparations").read_text() == "xx"
+
+
+@pytest.mark.slow
+def test_a_preparation_that_is_killed_again_and_again_fails_the_sweep(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    sweep, _ = repository.create_sweep(spec_of())
+    assert drive(sweep, "KilledAlways").wait(timeout=280) == FAILED
+    failed = repository.get_sweep(sweep.id)
+    assert failed.counts == {}
+    assert "was lost 3 times" in str(failed.error)
+    assert "memory" in str(failed.error)
 
 
 def test_a_sweep_that_can_not_be_driven_fails_with_one_line(

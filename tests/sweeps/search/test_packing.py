@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.simulation import SimulatedTrainer, Simulation, make_spec, settings_in
+from benchmarks.packing import OnGpus
+from benchmarks.simulation import make_spec, settings_in
 from f3rm_core import SceneSize
 from sweeps.search.packing import Need, Packing, need_of
-from sweeps.search.trial import TrialJob
 from sweeps.spec.memory import predicted_memory_gb
 from sweeps.spec.presets import load_preset
 from sweeps.spec.sharing import CONTEXT_GB, RESERVE, Sharing
-from sweeps.store.records import Completed, Failed
 
 
 def need(configuration: Mapping[str, Any]) -> Need:
@@ -148,90 +145,39 @@ class TestAlone:
         assert not packing.end(1)
 
 
-class OnGpus(Simulation):
-    """Virtual workers on virtual GPUs, each of which really runs out of memory.
-
-    Trials take `error` times what is predicted, up or down; the one that runs out is any of those on the GPU.
-    """
-
-    gpus, together, gpu_memory_gb, error = 2, 3, 24.0, 1.5
-
-    def take_over(self) -> None:
-        super().take_over()
-        self.chance = random.Random(7)
-        self.places: dict[int, int] = {}  # trial -> its GPU
-        self.taken: dict[int, float] = {}  # trial -> GB
-        self.alone_too_large: set[int] = getattr(self, "alone_too_large", set())
-        self.most_running = 0
-        self.conductor.share_gpus(Packing(Sharing(self.together, self.gpu_memory_gb, "simulated"), self.predict))
-
-    @staticmethod
-    def predict(configuration: Mapping[str, Any]) -> Need:
-        return Need(0.5 + 2.0 ** (configuration["log2_hashmap_size"] - 18) + configuration["feat_hidden_dim"] / 64)
-
-    def _begin(self, job: TrialJob) -> None:
-        loads = Counter(self.places.values())
-        gpu = self.chance.choice([gpu for gpu in range(self.gpus) if loads[gpu] < self.together])
-        own = random.Random(f"{job.number}")
-        self.taken[job.number] = self.predict(job.configuration).counted * self.error ** own.uniform(-1, 1)
-        self.places[job.number] = gpu
-        self.most_running = max(self.most_running, len(self.places))
-        super()._begin(job)
-        here = [number for number, place in self.places.items() if place == gpu]
-        if sum(self.taken[number] + CONTEXT_GB for number in here) > self.gpu_memory_gb:
-            victim = self.chance.choice(here)
-            if len(self.places) == 1:
-                self.alone_too_large.add(job.number)
-            for index, (time, order, other, _) in enumerate(self._jobs):
-                if other.number == victim:
-                    self._jobs[index] = (time, order, other, Failed("oom", "CUDA out of memory"))
-
-    def _end(self, on_decision: Any) -> None:
-        number = self._jobs[0][2].number
-        del self.places[number]
-        super()._end(on_decision)
-
-
-class Measured(SimulatedTrainer):
-    """Reports the GPU's memory as the trial took it."""
-
-    simulation: OnGpus
-
-    def end(self, job: TrialJob, attempt: int) -> tuple[float, Completed | Failed | None]:
-        seconds, end = super().end(job, attempt)
-        if isinstance(end, Completed):
-            metrics = {**end.metrics, "peak_memory_gb": self.simulation.taken[job.number]}
-            end = Completed(metrics, "tcnn", "cuda", end.threads, end.steps, end.seconds)
-        elif end is not None and end.reason == "oom":  # of a worker's own memory: not what is looked at here
-            end = Failed("diverged", "loss is nan")
-        return seconds, end
-
-
 @pytest.mark.parametrize(("gpus", "together"), [(1, 2), (2, 3), (1, 4)])
 def test_a_sweep_on_shared_gpus_ends_and_only_what_is_too_large_alone_fails(
     tmp_path: Path, gpus: int, together: int
 ) -> None:
-    trainer = Measured(3, lost=0.05)
     spec = make_spec(60, rungs=(300, 900))
-    OnGpus.gpus, OnGpus.together = gpus, together
-    simulation = OnGpus(settings_in(tmp_path), spec, workers=gpus * together, trainer=trainer)
-    trainer.simulation = simulation
+    simulation = OnGpus(settings_in(tmp_path), spec, gpus=gpus, together=together, seed=3, lost=0.05)
     try:
         simulation.run(until=40)
-        simulation.take_over()
+        simulation.take_over()  # the driver dies
         simulation.run()
         trials = simulation.held.trials()
         assert len(trials) == 60
         assert {trial.state for trial in trials} <= {"completed", "pruned", "failed"}
         assert simulation.most_running > gpus  # they did share
-        failed = {trial.number for trial in trials if trial.failure_reason == "oom"}
-        assert failed == simulation.alone_too_large
-        retried = [
-            attempt
+        assert simulation.too_large
+        assert {trial.number for trial in trials if trial.failure_reason == "oom"} == simulation.too_large
+    finally:
+        simulation.close()
+
+
+def test_without_room_kept_trials_run_out_of_memory_beside_others_and_end_all_the_same(tmp_path: Path) -> None:
+    spec = make_spec(30, rungs=(300, 900))
+    simulation = OnGpus(settings_in(tmp_path), spec, gpus=2, together=3, room=False, seed=3)
+    try:
+        simulation.run()
+        trials = simulation.held.trials()
+        found = [
+            [attempt.message or "" for attempt in simulation.repository.attempts(simulation.sweep.id, trial.number)]
             for trial in trials
-            for attempt in simulation.repository.attempts(simulation.sweep.id, trial.number)
-            if "next it runs alone" in (attempt.message or "")
         ]
-        assert all(attempt.outcome == "lost" for attempt in retried)
+        beside = [sum("next it runs alone" in message for message in messages) for messages in found]
+        assert sum(beside) > 0
+        assert max(beside) == 1  # and then alone
+        assert {trial.number for trial in trials if trial.failure_reason == "oom"} == simulation.too_large
     finally:
         simulation.close()

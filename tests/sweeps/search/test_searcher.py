@@ -12,6 +12,7 @@ from fake_trainers import metrics_of
 from ray import cloudpickle
 from ray.tune.search import Searcher
 
+from sweeps.errors import LeaseLost
 from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
@@ -189,3 +190,24 @@ def test_ray_tune_gets_no_copy_and_no_password(make_desk: Callable[..., Desk], t
     folder.mkdir()
     searcher.save_to_dir(str(folder), "session")
     assert list(folder.iterdir()) == []
+
+
+def test_what_goes_wrong_on_our_side_stops_the_sweep_and_is_kept(
+    make_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk(budget={"trials": 3})
+    first, second = desk.searcher.suggest("a"), desk.searcher.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    lost = LeaseLost("taken over by another driver")
+
+    def close_attempt(*_args: Any, **_more: Any) -> TrialRecord:
+        raise lost
+
+    monkeypatch.setattr(DrivenSweep, "close_attempt", close_attempt)
+    desk.finish("a", first)
+    assert desk.searcher.error is lost
+    assert desk.searcher.stopping
+    assert desk.searcher.suggest("c") is None
+    desk.finish("b", second)
+    assert desk.ended == []

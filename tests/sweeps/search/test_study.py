@@ -15,16 +15,20 @@ from optuna.trial import TrialState
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from optuna_dashboard._note import get_note_from_system_attrs
 
+from sweeps.errors import StoreUnavailable
 from sweeps.search.history import Goal, TrialHistory, recall
 from sweeps.search.sampler import choose_sampler
-from sweeps.search.study import NUMBER, Study, open_storage, study_name
+from sweeps.search.study import NUMBER, Study, open_storage
+from sweeps.search.study_rows import enter_row
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
+from sweeps.store.patience import Patience
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed, SweepRecord, TrialRecord
 from sweeps.store.repository import Repository
+from sweeps.store.studies import study_name
 
 MakeSpec = Callable[..., SweepSpec]
 
@@ -339,3 +343,30 @@ def test_an_ablation_goes_on_after_a_crash_with_the_same_rows(make_house: Callab
         {"num_proposal_samples_per_ray": "[64, 32]", "lr": 0.02},
     ]
     assert [row.user_attrs[NUMBER] for row in rows] == list(range(3))
+
+
+@pytest.mark.parametrize("failures", [2, 10**6])
+def test_a_storage_that_is_away_is_asked_again(house: House, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    study = Study(
+        open_storage(house.settings.store_url),
+        house.sweep,
+        house.plan,
+        house.settings.artifacts_dir,
+        patience=Patience(0.05),
+    )
+    left = [failures]
+
+    def enter(*args: Any) -> tuple[int, int]:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+        return enter_row(*args)
+
+    monkeypatch.setattr("sweeps.search.study.enter_row", enter)
+    if failures == 2:
+        row, sampled = study.ask(0, "random", [])
+        assert [(one.number, one.params) for one in house.rows()] == [(row, sampled)]
+    else:
+        with pytest.raises(StoreUnavailable, match="Optuna's tables"):
+            study.ask(0, "random", [])
+        assert house.rows() == []

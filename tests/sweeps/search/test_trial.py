@@ -21,11 +21,13 @@ from f3rm_core import (
     scene_digest,
 )
 from sweeps.errors import StoreUnavailable
+from sweeps.search import trial
 from sweeps.search.trial import Outcome, TrialJob, failure_of, run_attempt
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
+from sweeps.store.patience import Patience
 from sweeps.store.processes import this_process
 from sweeps.store.records import Failed
 from sweeps.store.repository import Repository
@@ -93,10 +95,10 @@ def test_a_good_end_is_stored_with_paths_that_can_be_moved(make_bench: Callable[
     bench = make_bench()
     outcome = bench.run(lambda job, on_report, resume: result(metrics_of(1.0) | {"lpips": float("nan")}, job))
     assert outcome == "completed"
-    trial = bench.trial
-    assert (trial.state, trial.metrics) == ("completed", metrics_of(1.0))
-    assert trial.pictures == {"panel": "trials/0000/panel.png"}
-    assert trial.checkpoint == "trials/0000/checkpoints/x.ckpt"
+    stored = bench.trial
+    assert (stored.state, stored.metrics) == ("completed", metrics_of(1.0))
+    assert stored.pictures == {"panel": "trials/0000/panel.png"}
+    assert stored.checkpoint == "trials/0000/checkpoints/x.ckpt"
     environment = bench.repository.attempts(bench.id, 0)[0].environment
     assert environment["threads"] == 1
     assert environment["torch"]
@@ -131,9 +133,9 @@ def test_every_exception_has_its_reason(
         raise error
 
     assert bench.run(train) == outcome
-    trial = bench.trial
-    assert (trial.state, trial.failure_reason, trial.failure_message) == ("failed", reason, message)
-    assert trial.metrics == {}
+    stored = bench.trial
+    assert (stored.state, stored.failure_reason, stored.failure_message) == ("failed", reason, message)
+    assert stored.metrics == {}
 
 
 def test_out_of_memory_on_a_shared_gpu_is_left_to_the_driver(make_bench: Callable[..., Bench]) -> None:
@@ -234,6 +236,16 @@ def test_a_broken_checkpoint_is_left_behind(make_bench: Callable[..., Bench]) ->
 
     assert bench.run(train) == "completed"
     assert resumed == [bench.job.checkpoint_folder, None]
+    assert bench.repository.attempts(bench.id, 0)[0].resumed_from_step == 0
+
+
+def test_where_an_attempt_goes_on_is_noted(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.job.checkpoint_folder.mkdir(parents=True)
+    for step in (5, 600):
+        (bench.job.checkpoint_folder / f"step-{step:09d}.ckpt").write_text("weights")
+    assert bench.run(lambda job, on_report, resume: result(metrics_of(1.0), job)) == "completed"
+    assert bench.repository.attempts(bench.id, 0)[0].resumed_from_step == 600
 
 
 def test_progress_that_can_not_be_stored_stops_nothing(
@@ -252,3 +264,44 @@ def test_progress_that_can_not_be_stored_stops_nothing(
 
     assert bench.run(train) == "completed"
     assert bench.trial.state == "completed"
+
+
+class Outage:
+    """A store whose calls fail so often before they are answered."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **failures: int) -> None:
+        self.left = failures
+        monkeypatch.setattr(trial, "PATIENCE", Patience(0.05))
+        for name in failures:
+            monkeypatch.setattr(AttemptStore, name, self._failing(name, getattr(AttemptStore, name)))
+
+    def _failing(self, name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            self.left[name] -= 1
+            if self.left[name] >= 0:
+                raise StoreUnavailable("the database is away")
+            return answer(*args, **more)
+
+        return call
+
+
+def test_a_store_that_is_away_for_a_moment_costs_nothing(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    Outage(monkeypatch, identify=2, finish=2)
+    assert bench.run(lambda job, on_report, resume: result(metrics_of(1.0), job)) == "completed"
+    assert (bench.trial.state, bench.trial.metrics) == ("completed", metrics_of(1.0))
+
+
+@pytest.mark.parametrize("call", ["identify", "finish"])
+def test_a_store_that_stays_away_makes_no_failure_of_a_good_training(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    bench = make_bench()
+    with monkeypatch.context() as outage:
+        Outage(outage, **{call: 10**6})
+        with pytest.raises(StoreUnavailable):
+            bench.run(lambda job, on_report, resume: result(metrics_of(1.0), job))
+    assert bench.trial.state == "running"  # until the driver is told that the worker has ended
+    assert bench.held.close_attempt(0, message="StoreUnavailable").state == "queued"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
+from sweeps.store.processes import this_process
 from sweeps.store.repository import Repository
 from tests.sweeps.store.actions import DEAD_HERE, a_sweep, add, drive
 
@@ -56,6 +57,44 @@ class TestLease:
         assert repository.get_sweep(sweep.id).state == "running"
         # 31 s passed, but a machine that sleeps does not drive: one lease's time counts.
         assert repository.get_sweep(sweep.id).driver_seconds == 30.0
+
+    def test_a_driver_seen_alive_on_this_machine_holds_its_lease_however_old(
+        self, repository: Repository, clock: Any
+    ) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, this_process())
+        clock.forward(8 * 3600)  # a night in suspend
+        assert repository.get_sweep(sweep.id).state == "running"
+        with pytest.raises(LeaseHeld):
+            drive(repository, sweep.id)
+        held.renew()
+        assert repository.get_sweep(sweep.id).driver_seconds == 30.0
+
+    def test_when_it_was_last_taken_is_known_after_its_end(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        assert repository.last_taken(sweep.id) is None
+        first = clock.now
+        drive(repository, sweep.id).interrupt("stopped")
+        clock.forward(1)
+        assert (repository.lease(sweep.id), repository.last_taken(sweep.id)) == (None, first)
+        drive(repository, sweep.id)
+        assert repository.last_taken(sweep.id) == clock.now
+
+    @pytest.mark.parametrize("end", ["cancelled", "failed"])
+    def test_a_slow_driver_can_not_go_on_with_a_sweep_that_was_ended_without_it(
+        self, repository: Repository, clock: Any, end: str
+    ) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        clock.forward(31)
+        if end == "cancelled":
+            repository.request_cancel(sweep.id)
+        else:
+            repository.request_resume(sweep.id)
+            repository.fail_sweep(sweep.id, "disk full")
+        with pytest.raises(LeaseLost):
+            held.renew()
+        assert repository.get_sweep(sweep.id).state == end
 
     def test_two_that_take_a_lease_at_once_are_one(self, repository: Repository) -> None:
         sweep = a_sweep(repository)

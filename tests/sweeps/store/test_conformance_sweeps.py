@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import optuna
 import pytest
 
 from sweeps.errors import (
@@ -16,11 +17,13 @@ from sweeps.errors import (
     UnknownTrial,
     WrongState,
 )
+from sweeps.search.study import open_storage
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
-from tests.sweeps.store.actions import GOOD, a_spec, a_sweep, drive, launch, starting_from
+from sweeps.store.studies import study_name
+from tests.sweeps.store.actions import DEAD_HERE, GOOD, a_spec, a_sweep, drive, launch, starting_from
 
 
 class TestSweeps:
@@ -124,6 +127,18 @@ class TestCancelAndResume:
         assert repository.request_cancel(sweep.id).state == "cancelled"
         assert repository.sweeps_to_start() == []
 
+    def test_its_open_rows_in_optunas_tables_end_with_it(self, repository: Repository, store_url: str) -> None:
+        studies = []
+        for name in ("cancelled", "other"):
+            sweep = a_sweep(repository, name)
+            studies.append(optuna.create_study(storage=open_storage(store_url), study_name=study_name(sweep)))
+        for study in studies:
+            study.tell(study.ask(), 1.0)
+            study.ask()
+        repository.request_cancel(repository.find_sweep("cancelled").id)
+        states = [[row.state.name for row in study.get_trials()] for study in studies]
+        assert states == [["COMPLETE", "FAIL"], ["COMPLETE", "RUNNING"]]
+
     def test_a_running_sweep_is_asked_to_stop(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
         held = drive(repository, sweep.id)
@@ -188,6 +203,17 @@ class TestCancelAndResume:
         assert repository.fail_sweep(sweep.id, "disk full").error == "disk full"
         with pytest.raises(WrongState, match="failed"):
             repository.fail_sweep(sweep.id, "again")
+
+    def test_a_sweep_given_up_leaves_nothing_waiting_and_goes_on_once_resumed(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, DEAD_HERE)
+        launch(held)
+        repository.request_resume(sweep.id)
+        given_up = repository.fail_sweep(sweep.id, "disk full")
+        assert (given_up.state, given_up.stop_reason) == ("failed", "its driver did not start")
+        assert repository.get_trial(sweep.id, 0).state == "cancelled"
+        repository.request_resume(sweep.id)
+        assert repository.get_trial(sweep.id, 0).state == "queued"
 
     def test_a_driven_sweep_is_not_given_up(self, repository: Repository) -> None:
         sweep = a_sweep(repository)

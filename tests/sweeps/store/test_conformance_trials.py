@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sweeps.errors import StaleAttempt, WrongState
 from sweeps.store.attempts import KEPT_LOSSES, AttemptStore
+from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed
 from sweeps.store.repository import Repository
-from tests.sweeps.store.actions import ELSEWHERE, GOOD, a_sweep, add, drive, launch
+from tests.sweeps.store.actions import DEAD_HERE, ELSEWHERE, GOOD, a_sweep, add, drive, launch
 
 
 class TestAttempts:
@@ -60,14 +62,14 @@ class TestAttempts:
         second = drive(repository, sweep.id)
         assert [orphan.token for orphan in second.orphans] == [stale.token]
         worker = AttemptStore(repository.database)
-        with pytest.raises(StaleAttempt, match="lost"):
+        with pytest.raises(StaleAttempt, match="interrupted"):
             worker.finish(stale.token, GOOD)
         before = repository.get_trial(sweep.id, 0)
         assert (before.state, before.configuration) == ("queued", {"max_res": 100, "seed": 7})
         fresh = second.start_attempt(0)
         assert (fresh.number, fresh.trial) == (2, 0)
         worker.finish(fresh.token, GOOD)
-        assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["lost", "completed"]
+        assert [attempt.outcome for attempt in repository.attempts(sweep.id, 0)] == ["interrupted", "completed"]
         assert len(repository.all_trials(sweep.id)) == 1
 
     def test_a_trial_that_is_lost_too_often_fails(self, repository: Repository) -> None:
@@ -81,6 +83,69 @@ class TestAttempts:
         assert trial.failure_message == "its worker was lost 2 times; the last time: killed again"
         with pytest.raises(WrongState, match="failed"):
             held.start_attempt(0)
+
+    def test_what_gets_on_between_its_losses_is_not_given_up(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, max_attempts=2)
+        worker = AttemptStore(repository.database)
+        token = launch(held, total_steps=100).token
+        for step in (10, 20, 30, 30):
+            assert held.close_attempt(0, message="killed").state == "queued"
+            token = held.start_attempt(0).token
+            worker.identify(token, this_process(), environment={}, resumed_from_step=step)
+        assert held.close_attempt(0, message="killed").failure_reason == "lost"
+
+    def test_a_worker_that_dies_at_its_start_is_given_up_whatever_went_before(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, max_attempts=2)
+        token = launch(held, total_steps=100).token
+        AttemptStore(repository.database).identify(token, this_process(), environment={}, resumed_from_step=50)
+        assert held.close_attempt(0, message="killed").state == "queued"
+        held.start_attempt(0)
+        assert held.close_attempt(0, message="killed before it could say where it was").state == "failed"
+
+    def test_the_death_of_a_driver_is_not_the_trials_fault_but_not_for_ever(self, repository: Repository) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, DEAD_HERE)
+        launch(held)
+        for _ in range(29):
+            held = drive(repository, sweep.id, DEAD_HERE)
+            assert held.trial(0).state == "queued"
+            held.start_attempt(0)
+        trial = drive(repository, sweep.id, DEAD_HERE).trial(0)
+        assert (trial.state, trial.failure_reason) == ("failed", "lost")
+        assert trial.failure_message == "it was started 30 times and got no further; the last time: its driver died"
+
+    def test_a_trial_that_hangs_fails_once_its_time_is_long_up(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        worker = AttemptStore(repository.database)
+        hangs, reports = launch(held, 0, total_steps=20), launch(held, 1, total_steps=20)
+        done = replace(GOOD, steps=10, seconds=1800.0)
+        waits = launch(held, 2, total_steps=20, target_step=10)
+        worker.finish(waits.token, done)
+        held.promote(2, target_step=20, reason="rank 1 of 1")
+        goes_on = held.start_attempt(2)
+
+        def beat(minutes: float) -> list[int]:
+            for _ in range(round(minutes * 3)):
+                clock.forward(20)
+                held.renew()
+                worker.report(reports.token, step=5, loss=None, metrics={})
+            return [attempt.trial for attempt in held.fail_overdue(1.0)]
+
+        worker.report(hangs.token, step=5, loss=None, metrics={})
+        assert beat(36) == []
+        assert beat(1) == [2]  # half an hour up to its rung, 37 minutes since, six of them given
+        assert beat(28) == []
+        assert beat(2) == [0]
+        trial = repository.get_trial(sweep.id, 0)
+        assert (trial.state, trial.failure_reason) == ("failed", "timeout")
+        assert trial.failure_message == "not heard of since step 5 of 20, and over 1 hours (budget.trial_hours)"
+        for token in (hangs.token, goes_on.token):
+            with pytest.raises(StaleAttempt):
+                worker.finish(token, GOOD)
+        assert repository.get_trial(sweep.id, 1).state == "running"  # its worker sees the time itself
 
     def test_being_stopped_in_good_order_is_no_loss(self, repository: Repository) -> None:
         sweep = a_sweep(repository)

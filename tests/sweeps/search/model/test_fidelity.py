@@ -43,6 +43,15 @@ def test_the_outlook_given_the_next_rung_is_that_from_there(curves: tuple[np.nda
     assert before.rest == pytest.approx(after.variance)
 
 
+def test_luck_at_the_last_rung_promises_nothing_but_goes_on_from_those_below() -> None:
+    features, luck = np.linspace(0, 1, 120)[:, None], np.random.default_rng(0).normal(scale=0.3, size=(120, 2))
+    first = np.sin(5 * features[:, 0]) + luck[:, 0]
+    chain = Chain(features, np.stack([first, first + luck[:, 1]], axis=1))
+    new, ran = chain.outlook(features[50:60], -1), chain.outlook(features[50:60], 0, first[50:60])
+    assert new.variance.min() > 0.6 * 0.3**2
+    assert ran.last[1].max() < 0.2 * 0.3**2
+
+
 def test_a_metric_that_is_known_at_the_end_only_says_nothing_before(curves: tuple[np.ndarray, np.ndarray]) -> None:
     features, values = curves
     known = values.copy()
