@@ -36,7 +36,9 @@ class Front(BaseModel):
     objectives: list[Objective]
     constraints: dict[str, float] = Field(description="Metric -> limit.")
     hypervolume: float = Field(description="See /hypervolume.")
-    knee: KneePoint | None = Field(description="Null where the front has none: fewer than three points, or no bulge.")
+    knee: KneePoint | None = Field(
+        description="Null where the front has none: no point of it bulges, or fewer than two objectives vary on it."
+    )
     points: list[FrontPoint] = Field(description="The front first, best first objective first; then by number.")
 
 

@@ -13,7 +13,7 @@ import typer
 
 from f3rm_core import write_whole
 from sweeps.cli.exits import CommandFailed
-from sweeps.cli.output import assignments, console, duration
+from sweeps.cli.output import assignments, console, duration, plain
 from sweeps.cli.output_folder import make_output_folder
 from sweeps.cli.results import plot_outcome, print_front
 from sweeps.cli.service_process import running_service
@@ -57,7 +57,8 @@ def demo(
     if trials is not None:
         body["budget"] = {**body.get("budget", {}), "trials": trials}
     out = console()
-    out.print(f"[bold]f3rm-sweeps demo[/]: a sweep on {body['scene']}, data in {settings.data_dir}")
+    where = f"a sweep on {body['scene']}, data in {settings.data_dir}"
+    out.print(f"[bold]f3rm-sweeps demo[/]: {plain(where)}")
     with running_service(settings) as client:
         out.print(f"service    {client.url}/api/v1  (OpenAPI {client.url}/docs)")
         out.print(f"dashboard  {client.url}/dashboard")

@@ -48,13 +48,13 @@ def show(
     if as_json:
         print_json(preset_view(preset, values=True))
         return
-    console().print(f"[bold]{preset.name}[/]  (base {plain(preset.base or 'none')})  {plain(preset.summary)}")
+    console().print(f"[bold]{plain(preset.name)}[/]  (base {plain(preset.base or 'none')})  {plain(preset.summary)}")
     if preset.trade_off:
         console().print(preset.trade_off, markup=False)
     shown = table(None, ["", "parameter", "value"])
     for key, value in preset.resolved.items():
         own_value = key in preset.parameters
-        shown.add_row("*" if own_value else "", key, parameter(value), style="bold" if own_value else None)
+        shown.add_row("*" if own_value else "", key, plain(parameter(value)), style="bold" if own_value else None)
     console().print(shown)
 
 

@@ -18,6 +18,7 @@ from sweeps.cli.output import (
     console,
     duration,
     number,
+    plain,
     print_json,
     styled_state,
     table,
@@ -117,7 +118,7 @@ def list_sweeps(
             styled_state(sweep.state),
             f"{sweep.counts.get('completed', 0)}/{sweep.trials_planned}",
             str(sweep.counts.get("failed", 0) or ""),
-            str(sweep.spec["scene"]),
+            plain(str(sweep.spec["scene"])),
             ", ".join(sweep.spec["objectives"]),
             ago(sweep.created_at),
         )
@@ -210,7 +211,8 @@ def _drive_here(store: Repository, settings: Settings, sweep_id: str, *, as_json
     store.request_resume(sweep_id)
     driver = start_driver(settings, sweep_id)
     if not as_json:
-        console().print(f"no service runs: driver started (process {driver.pid}, log {driver_log(settings, sweep_id)})")
+        log = driver_log(settings, sweep_id)
+        console().print(f"no service runs: driver started (process {driver.pid}, log {log})", markup=False)
     _watch(store, settings, sweep_id, as_json=as_json, driver_ended=lambda: driver.poll() is not None)
 
 
@@ -266,7 +268,7 @@ def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
     counts = ", ".join(f"{count} {styled_state(state)}" for state, count in sweep.counts.items()) or "none yet"
     out = console()
     out.print(f"[bold]{sweep.name}[/]  {sweep.id}  {styled_state(sweep.state)}")
-    out.print(f"  scene       {spec['scene']}, base {spec['base']}")
+    out.print(f"  scene       {spec['scene']}, base {spec['base']}", markup=False)
     out.print(f"  objectives  {', '.join(spec['objectives'])}")
     out.print(f"  trials      {sweep.trials_planned} planned: {counts}")
     out.print(f"  disk        {disk_bytes / 1e6:.0f} MB here, checkpoints included")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from f3rm_core import METRICS, PARAMETERS, UsageError, check_parameters, check_weight_file, load_scene, write_whole
-from sweeps.cli.output import assignments, console, duration, number, print_json, table
+from sweeps.cli.output import assignments, console, duration, number, plain, print_json, table
 from sweeps.cli.output_folder import make_output_folder
 from sweeps.cli.sweeps import Json
 from sweeps.settings import Settings
@@ -146,7 +146,9 @@ def _print_result(result: TrainResult, scene: str, output: Path | None) -> None:
     out = console()
     out.print(shown)
     facts = {"steps": result.steps, "seed": result.seed, "encoding": result.backend, "device": result.device}
-    out.print(f"{scene}  {assignments({**facts, 'threads': result.threads})}  {duration(result.seconds)} of training")
+    out.print(
+        f"{plain(scene)}  {assignments({**facts, 'threads': result.threads})}  {duration(result.seconds)} of training"
+    )
     if output is not None:
         out.print(f"left in {output}: {', '.join(sorted(path.name for path in output.iterdir()))}", markup=False)
 

@@ -1,4 +1,5 @@
-"""When a sweep has done enough: its trials, its hours, its GPU-hours, or nothing more to gain. Plain values only."""
+"""When a sweep has done enough before its trials have: its hours, its GPU-hours, or nothing more to gain. Plain values
+only."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ class Stop:
     """A rule that fired.
 
     Args:
-        rule: "trials", "hours", "gpu_hours" or "convergence".
+        rule: "hours", "gpu_hours" or "convergence".
         sentence: what it saw, for `stop_reason`.
     """
 
@@ -72,7 +73,6 @@ class StopRules:
     ended, and those that wait, cost nothing where the history keeps its objects.
 
     Args:
-        trials: the sweep ends when so many trials have ended; paused ones have not.
         hours: time that drivers have held it.
         gpu_hours: time that trials have held GPUs.
         convergence: None: no such rule.
@@ -81,17 +81,16 @@ class StopRules:
     def __init__(
         self,
         *,
-        trials: int | None = None,
         hours: float | None = None,
         gpu_hours: float | None = None,
         convergence: Convergence | None = None,
     ) -> None:
-        self._trials, self._hours, self._gpu_hours = trials, hours, gpu_hours
+        self._hours, self._gpu_hours = hours, gpu_hours
         self._convergence = convergence
         self._progress: _Progress | None = None
 
     def check(self, history: Sequence[TrialHistory], goal: Goal, spent: Spent) -> Stop | None:
-        """The first rule that says stop, of trials, hours, gpu_hours, convergence.
+        """The first rule that says stop, of hours, gpu_hours, convergence.
 
         Args:
             history: every trial so far, by number.
@@ -102,8 +101,6 @@ class StopRules:
             self._progress = _Progress(goal)
         progress = self._progress
         progress.see(history)
-        if self._trials is not None and progress.ended >= self._trials:
-            return Stop("trials", f"trials: all {progress.ended} trials have ended")
         if self._hours is not None and spent.driven_seconds >= self._hours * 3600:
             return Stop("hours", f"hours: its budget of {self._hours:g} hours is spent, after {len(history)} trials")
         if self._gpu_hours is not None and spent.gpu_seconds >= self._gpu_hours * 3600:
@@ -143,7 +140,6 @@ class _Progress:
         self.front = GrowingFront(goal.objectives)
         self.seconds = 0.0
         """Training time of all trials to their last rungs, and what failed ones took beyond."""
-        self.ended = 0
         self._completed, self._completed_seconds = 0, 0.0
         self._spent: list[float] = []  # of each trial, by position in the history
         self._open: dict[int, TrialHistory] = {}  # position -> a trial that may still change, as last seen
@@ -178,7 +174,6 @@ class _Progress:
                 self._end(trial, spent)
 
     def _end(self, trial: TrialHistory, spent: float) -> None:
-        self.ended += 1
         if trial.state != "completed" or not trial.rungs:
             return
         self._completed += 1

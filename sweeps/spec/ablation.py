@@ -101,11 +101,7 @@ def check_ablation(spec: SweepSpec) -> list[Issue]:
     if len(spec.fidelity.rungs) > 1:
         remedy = "an ablation trains every arm to its end; give one number, the base's training steps"
         issues.append(Issue("fidelity.rungs", spec.fidelity.rungs, remedy))
-    warm = spec.search.warm_start
-    if warm.presets or warm.sweeps:
-        issues.append(Issue("search.warm_start", warm.model_dump(), "an ablation proposes nothing; leave it out"))
-    if "seed" in spec.parameters:
-        issues.append(Issue("parameters.seed", spec.parameters["seed"], "an ablation varies it; give search.seed"))
+    issues += _check_search(spec)
     for index, claim in enumerate(spec.claims):
         if claim != ALL and claim not in CLAIMS:
             issues.append(Issue(f"claims.{index}", claim, f"no such claim{suggestion(claim, CLAIMS)}"))
@@ -113,6 +109,20 @@ def check_ablation(spec: SweepSpec) -> list[Issue]:
             issues.append(Issue(f"claims.{index}", claim, "is given twice"))
     for name, values in spec.arms.items():
         issues += _check_arm(name, values)
+    return issues
+
+
+def _check_search(spec: SweepSpec) -> list[Issue]:
+    """Parts of a search that an ablation has none of."""
+    issues = []
+    warm, repeats = spec.search.warm_start, spec.search.repeats
+    if warm.presets or warm.sweeps:
+        issues.append(Issue("search.warm_start", warm.model_dump(), "an ablation proposes nothing; leave it out"))
+    if repeats.top:
+        remedy = "an ablation trains every arm under its seeds; give seeds, and leave this out"
+        issues.append(Issue("search.repeats", repeats.model_dump(), remedy))
+    if "seed" in spec.parameters:
+        issues.append(Issue("parameters.seed", spec.parameters["seed"], "an ablation varies it; give search.seed"))
     return issues
 
 

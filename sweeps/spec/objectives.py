@@ -52,7 +52,15 @@ def check_constraints(constraints: Mapping[str, float]) -> list[Issue]:
             issues.append(Issue(f"constraints.{name}", limit, f"no such metric{suggestion(name, METRICS)}"))
         elif METRICS[name].direction == "minimize" and limit <= 0:
             issues.append(Issue(f"constraints.{name}", limit, "nothing can be as little; give a limit above 0"))
+        elif _is_share(METRICS[name]) and limit > METRICS[name].ideal:
+            remedy = f"nothing can be as much; give a limit of at most {METRICS[name].ideal:g}"
+            issues.append(Issue(f"constraints.{name}", limit, remedy))
     return issues
+
+
+def _is_share(metric: Metric) -> bool:
+    """Whether its ideal is the most that there is."""
+    return metric.direction == "maximize" and metric.unit == "1"
 
 
 def check_available(

@@ -142,6 +142,7 @@ class SweepSpec(_Part):
             *check_constraints(self.constraints),
             *_check_rungs(self),
             *_check_repeats(self),
+            *_check_gpus(self),
             *_check_allowed(self),
         ]
         if issues:
@@ -310,10 +311,18 @@ def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]
 
 
 def _check_repeats(spec: SweepSpec) -> list[Issue]:
-    if spec.search.repeats.top and "seed" in spec.parameters:
+    if spec.kind == "search" and spec.search.repeats.top and "seed" in spec.parameters:
         remedy = "every repeat would have this seed and the same result; leave it out, or give search.repeats.top 0"
         return [Issue("parameters.seed", spec.parameters["seed"], remedy)]
     return []
+
+
+def _check_gpus(spec: SweepSpec) -> list[Issue]:
+    gpus = spec.resources.gpus_per_trial
+    if gpus is None or gpus <= 1 or gpus.is_integer():
+        return []
+    remedy = "Ray gives a part of one GPU, or whole ones; give at most 1, or a whole number"
+    return [Issue("resources.gpus_per_trial", gpus, remedy)]
 
 
 def _check_rungs(spec: SweepSpec) -> list[Issue]:

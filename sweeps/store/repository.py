@@ -342,10 +342,6 @@ class Repository:
             query = select(TrialRow).where(TrialRow.sweep_id == sweep_id).order_by(TrialRow.number)
             return [trial_record(row) for row in session.scalars(query)]
 
-    def results(self, sweep_id: str) -> dict[int, dict[str, float]]:
-        """Metrics of the completed trials: trial number -> metric -> value."""
-        return {trial.number: dict(trial.metrics) for trial in self.all_trials(sweep_id) if trial.state == "completed"}
-
     def attempts(self, sweep_id: str, number: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
         query = select(AttemptRow).where(AttemptRow.sweep_id == sweep_id, AttemptRow.trial == number)

@@ -46,6 +46,17 @@ class TestList:
         ]
 
 
+@pytest.mark.parametrize("scene", ["/data/[old]/kitchen", "/data/[/old]/kitchen"])
+@pytest.mark.parametrize("words", [["list"], ["show", "kitchen"]])
+def test_a_path_with_brackets_is_shown_as_it_is(
+    command: Command, store: Repository, words: list[str], scene: str
+) -> None:
+    store.create_sweep(parse_spec({**SPEC, "name": "kitchen", "scene": scene}))
+    ran = command(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert scene in ran.out
+
+
 class TestShow:
     @pytest.mark.parametrize("length", [16, 5])
     def test_by_id_or_its_beginning(self, command: Command, store: Repository, settings: Settings, length: int) -> None:

@@ -28,17 +28,6 @@ def test_no_rule_never_stops() -> None:
     assert fired(StopRules(), [trial(n, 0.5, 0.5) for n in range(99)], driven=1e9, gpu=1e9) is None
 
 
-def test_trials_counts_those_that_ended() -> None:
-    rules = StopRules(trials=3)
-    failed = TrialHistory(1, {}, "failed", failure_reason="oom")
-    history = [trial(0, 0.5, 0.5), failed, trial(2, 0.5, 0.5, state="paused")]
-    assert fired(rules, history) is None
-    history[2] = replace(history[2], state="running")
-    assert fired(rules, history) is None
-    history[2] = replace(history[2], state="pruned")
-    assert fired(rules, history) == Stop("trials", "trials: all 3 trials have ended")
-
-
 def test_hours() -> None:
     rules = StopRules(hours=1.5)
     assert fired(rules, [], driven=5399) is None
@@ -54,9 +43,9 @@ def test_gpu_hours() -> None:
 
 
 def test_the_first_of_several() -> None:
-    stop = fired(StopRules(trials=1, hours=1), [trial(0, 0.5, 0.5)], driven=3600)
+    stop = fired(StopRules(hours=1, gpu_hours=1), [trial(0, 0.5, 0.5)], driven=3600, gpu=3600)
     assert stop is not None
-    assert stop.rule == "trials"
+    assert stop.rule == "hours"
 
 
 class TestConvergence:

@@ -111,6 +111,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"space": {"max_res": {"type": "int", "low": 64, "high": 128}}}, "space", "lists its trials"),
     ({"fidelity": {"rungs": [100, 300]}}, "fidelity.rungs", "give one number"),
     ({"search": {"warm_start": {"presets": ["quick_prototype"]}}}, "search.warm_start", "leave it out"),
+    ({"search": {"repeats": {"top": 2}}}, "search.repeats", "give seeds, and leave this out"),
     ({"parameters": {"seed": 3}}, "parameters.seed", "give search.seed"),
     ({"budget": {"trials": 7}}, "budget.trials", "follow from its arms and seeds (3 x 2)"),
     ({"kind": "grid"}, "kind", "'search' or 'ablation'"),

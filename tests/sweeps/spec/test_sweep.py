@@ -103,6 +103,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"objectives": "psnr"}, "objectives", "list"),
     ({"constraints": {"peak_memory": 8.0}}, "constraints.peak_memory", "did you mean peak_memory_gb"),
     ({"constraints": {"peak_memory_gb": 0.0}}, "constraints.peak_memory_gb", "above 0"),
+    ({"constraints": {"ssim": 1.5}}, "constraints.ssim", "nothing can be as much; give a limit of at most 1"),
+    ({"resources": {"gpus_per_trial": 1.5}}, "resources.gpus_per_trial", "give at most 1, or a whole number"),
     ({"search": {"sampler": "gpp"}}, "search.sampler", "'gp'"),
     ({"search": {"warm_start": {"presets": 1}}}, "search.warm_start.presets", "list"),
     ({"search": {"sede": 1}}, "search.sede", "did you mean seed"),
@@ -284,3 +286,9 @@ def test_reading_and_checking_a_sweep_needs_no_heavy_library() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"
+
+
+@pytest.mark.parametrize("part", [{"constraints": {"ssim": 1.0, "psnr": 45.0}}, {"resources": {"gpus_per_trial": 2.0}}])
+def test_limits_that_can_be_reached_and_whole_gpus_are_taken(part: dict[str, Any]) -> None:
+    written = parse_spec(document(**part)).model_dump(exclude_unset=True)
+    assert {name: written[name] for name in part} == part

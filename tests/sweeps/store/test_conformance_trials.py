@@ -28,7 +28,6 @@ class TestAttempts:
         trial = repository.get_trial(sweep.id, 0)
         assert (trial.state, trial.metrics, trial.attempts, trial.step) == ("completed", {"psnr": 20.5}, 1, 10)
         assert (trial.backend, trial.device, trial.threads, trial.seconds) == ("numba", "cpu", 1, 2.5)
-        assert repository.results(sweep.id) == {0: {"psnr": 20.5}}
         assert repository.attempts(sweep.id, 0)[0].environment == {"torch": "2"}
         with pytest.raises(StaleAttempt, match="completed"):
             worker.finish(attempt.token, GOOD)
