@@ -132,8 +132,7 @@ class _Drive:
     # The lease
 
     def _beat(self) -> None:
-        """Renew the lease until the drive is over; end the process if another driver has it. Where the store is away
-        for longer than a lease lasts another one may take it at any time: then the drive ends."""
+        """Renew the lease until the drive is over; end it where another driver has the sweep, or may have it by now."""
         last = time.monotonic()
         while not self._over.wait(self.settings.lease_seconds / 4):
             try:
@@ -153,12 +152,11 @@ class _Drive:
 
     def _end_overdue(self) -> None:
         """End workers that hang; Ray Tune then tells that they are gone."""
-        if self._trial_hours is None:
-            return
-        for attempt in self.held.fail_overdue(self._trial_hours):
-            log.error("trial %d: %s", attempt.trial, attempt.message)
-            if not kill_if_alive(attempt.process):
-                log.error("trial %d: its worker can't be ended from here, and keeps its place", attempt.trial)
+        for attempt in self.held.fail_overdue(self._trial_hours) if self._trial_hours else ():
+            left = (
+                "" if kill_if_alive(attempt.process) else "; its worker can't be ended from here, and keeps its place"
+            )
+            log.error("trial %d: %s%s", attempt.trial, attempt.message, left)
 
     def _look_after_ray(self) -> None:
         """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
@@ -354,10 +352,8 @@ class _Drive:
         """The store was away for so long that another driver may have the sweep. Our workers are gone with Ray; where
         the store is back their tokens are closed, and where it is not the next driver does it."""
         log.error("%s; `f3rm-sweeps resume %s` goes on", error, self.held.sweep_id)
-        try:
+        with suppress(F3RMError):
             self.held.interrupt("the database was away")
-        except F3RMError as second:
-            log.error("%s", second)
         return STORE_AWAY
 
     def _fail(self, error: Exception, reason: str = "it could not go on") -> int:

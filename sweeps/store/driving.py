@@ -21,6 +21,7 @@ from sweeps.store.rows import (
     lease_record,
     open_attempts,
     rungs_of,
+    silent_attempts,
     sweep_record,
     sweep_row,
     trial_record,
@@ -131,12 +132,10 @@ class DrivenSweep:
         with self.database.write() as session:
             self._held(session)
             now = self.database.now(session)
-            for attempt in open_attempts(session, self.sweep_id):
-                trial = trial_row(session, self.sweep_id, attempt.trial)
+            for attempt, trial in silent_attempts(session, self.sweep_id, since=now - grace):
                 reached = rungs_of(session, self.sweep_id, trial=trial.number)
                 before = timedelta(seconds=reached[-1].seconds if reached else 0.0)
-                heard = max(attempt.started_at, trial.reported_at or attempt.started_at)
-                if now - attempt.started_at + before > allowed + grace and now - heard > grace:
+                if now - attempt.started_at + before > allowed + grace:
                     message = (
                         f"not heard of since step {trial.step} of {trial.target_step}, and over {trial_hours:g} hours"
                     )
