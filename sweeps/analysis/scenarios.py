@@ -272,11 +272,15 @@ def _cheapest_of_the_good(found: Candidates) -> Order:
         top = int(weakest.argmax())
         objective = quality[0].name if len(quality) == 1 else f"the weakest of {_names(quality)}"
         rule = (
-            f" that have {objective} at {max(enough, 0.0):.0%} or more of the way from the worst to the best on the "
+            f" that {'has' if len(order) == 1 else 'have'} {objective} at {max(enough, 0.0):.0%} or more of the way from the worst to the best on the "
             f"front ({KEPT_QUALITY:.0%} of what trial {found.numbers[top]} reaches)"
         )
-    what = f"the least {aim.name} of {len(order)} points on the front{rule}: {found.shown(best, [aim])}"
-    return order, f"Trial {found.numbers[best]} has {what}{beside}.{_next(found, order)}"
+    what = (
+        f"is the only point on the front{rule}"
+        if len(order) == 1
+        else f"has the least {aim.name} of {len(order)} points on the front{rule}"
+    )
+    return order, f"Trial {found.numbers[best]} {what}: {found.shown(best, [aim])}{beside}.{_next(found, order)}"
 
 
 def _next(found: Candidates, order: Sequence[int]) -> str:

@@ -91,6 +91,19 @@ def test_quick_takes_no_poor_point() -> None:
     assert [metric.name for metric in winner.decided_by] == ["train_seconds"]
 
 
+def test_the_only_point_that_is_good_enough_is_called_that() -> None:
+    found = {
+        0: {"psnr": 25.0, "train_seconds": 60.0},
+        1: {"psnr": 20.0, "train_seconds": 10.0},
+    }
+    winner = choose("quick", objectives_of(["psnr", "train_seconds"]), found)
+    assert winner.number == 0
+    assert winner.reason == (
+        "Trial 0 is the only point on the front that has psnr at 75% or more of the way from the worst to the best on "
+        "the front (75% of what trial 0 reaches): train_seconds 60 s, with psnr 25 dB."
+    )
+
+
 def test_quick_where_time_is_an_objective_and_quality_is_one() -> None:
     # Of psnr alone 0.75 of the range is enough: 22 dB.
     winner = choose("quick", objectives_of(["psnr", "train_seconds"]), TRADED)
