@@ -271,8 +271,9 @@ def _cheapest_of_the_good(found: Candidates) -> Order:
     if quality:
         top = int(weakest.argmax())
         objective = quality[0].name if len(quality) == 1 else f"the weakest of {_names(quality)}"
+        have = "has" if len(order) == 1 else "have"
         rule = (
-            f" that {'has' if len(order) == 1 else 'have'} {objective} at {max(enough, 0.0):.0%} or more of the way from the worst to the best on the "
+            f" that {have} {objective} at {max(enough, 0.0):.0%} or more of the way from the worst to the best on the "
             f"front ({KEPT_QUALITY:.0%} of what trial {found.numbers[top]} reaches)"
         )
     what = (
