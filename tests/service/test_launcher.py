@@ -123,7 +123,7 @@ def test_a_driver_that_held_the_sweep_is_no_reason_to_fail_it(
     sweep_id = queue(store)
     launcher = Launcher(store, settings)
     launcher.look()
-    process = launcher._drivers[sweep_id]
+    process = launcher._drivers[sweep_id].process
     by = Process(this_process().machine, process.pid, _started(process.pid))
     held = DrivenSweep.acquire(store.database, sweep_id, by, lease_seconds=60.0, max_attempts=3)
     launcher.look()
@@ -136,7 +136,7 @@ def test_a_driver_that_held_the_sweep_is_no_reason_to_fail_it(
     launcher.look()
     assert started == [sweep_id, sweep_id]
     assert store.get_sweep(sweep_id).state == "queued"
-    launcher._drivers[sweep_id].kill()
+    launcher._drivers[sweep_id].process.kill()
 
 
 def test_a_driver_that_cant_be_started_fails_the_sweep(
