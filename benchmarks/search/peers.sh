@@ -8,8 +8,8 @@ folder=${1:?$usage}
 method=${2:?$usage}
 shift 2
 case "$method" in
-    moasha | moasha-shipped) peer=syne-tune packages=(syne-tune==0.16 pydantic==2.14.3 moocore==0.3.2 scikit-learn==1.9.1 scipy pyyaml packaging safetensors filelock) ;;
-    primo) peer=neps packages=(neural-pipeline-search==0.17.0 pydantic==2.14.3 moocore==0.3.2 scikit-learn==1.9.1 pyyaml safetensors filelock) ;;
+    moasha | moasha-shipped) peer=syne-tune packages=(syne-tune==0.16 pydantic==2.14.3 moocore==0.3.2 scikit-learn==1.9.1 scipy pyyaml packaging safetensors filelock pillow) ;;
+    primo) peer=neps packages=(neural-pipeline-search==0.17.0 pydantic==2.14.3 moocore==0.3.2 scikit-learn==1.9.1 pyyaml safetensors filelock pillow) ;;
     *) echo "$usage" >&2 && exit 2 ;;
 esac
 cd "$(dirname "$0")/../.."
