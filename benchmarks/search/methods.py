@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import optuna
 
 
+_ELSEWHERE = "--method: {} is not installed here; benchmarks/search/peers.sh runs it in an environment of its own"
+
+
 @dataclass(frozen=True)
 class Method:
     """How a search is made for a problem.
@@ -113,18 +116,22 @@ def _model(goal: Goal, _: int) -> Strategy:
 
 def _moasha(corrected: bool) -> Callable[[Goal, int], Strategy]:
     def make(goal: Goal, _: int) -> Strategy:
-        from benchmarks.search.moasha import Moasha
-
+        try:
+            from benchmarks.search.moasha import Moasha
+        except ModuleNotFoundError as error:
+            raise SystemExit(_ELSEWHERE.format(error.name)) from error
         return Moasha(goal, corrected=corrected)
 
     return make
 
 
 def _primo(goal: Goal, workers: int) -> Strategy:
-    from benchmarks.search.primo import Primo
-
     if workers > 1:
         raise SystemExit("--workers: primo runs with 1 worker; with several its trials' ids collide")
+    try:
+        from benchmarks.search.primo import Primo
+    except ModuleNotFoundError as error:
+        raise SystemExit(_ELSEWHERE.format(error.name)) from error
     return Primo(goal)
 
 
