@@ -126,8 +126,10 @@ class Outcome:
                 at_end = result if rung is reached[-1] else None
                 dated.append((rung.at, Stretch(trial.number, rung.seconds - before, at_end)))
                 before = rung.seconds
-            if not reached and trial.finished_at is not None:
+            if trial.finished_at is not None and not reached:
                 dated.append((trial.finished_at, Stretch(trial.number, _seconds_without_rung(trial), result)))
+            elif trial.finished_at is not None and trial.state == "failed" and (trial.seconds or 0.0) > before:
+                dated.append((trial.finished_at, Stretch(trial.number, (trial.seconds or 0.0) - before, None)))
         dated.sort(key=lambda pair: (pair[0], pair[1].trial))
         return [stretch for _, stretch in dated]
 

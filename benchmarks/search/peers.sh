@@ -4,8 +4,8 @@
 # METHOD: moasha, moasha-shipped (Syne Tune 0.16), or primo (neural-pipeline-search 0.17).
 set -euo pipefail
 usage="usage: benchmarks/search/peers.sh FOLDER moasha|moasha-shipped|primo [--problem P --workers W --seeds N --out FILE]"
-folder=${1:?$usage}
-method=${2:?$usage}
+[ $# -ge 2 ] || { echo "$usage" >&2 && exit 2; }
+folder=$1 method=$2
 shift 2
 case "$method" in
     moasha | moasha-shipped) peer=syne-tune packages=(syne-tune==0.16 pydantic==2.14.3 moocore==0.3.2 scikit-learn==1.9.1 scipy pyyaml packaging safetensors filelock pillow) ;;

@@ -217,9 +217,8 @@ def issues_of(error: ValidationError, model: type[BaseModel], *, tags: Iterable[
         elif kind in ("model_type", "model_attributes_type", "dict_type"):
             issues.append(Issue(field, item["input"], "must be a mapping of `key: value`"))
         else:
-            issues.append(
-                Issue(field, item["input"], message.replace("Input should be", "must be").replace("valid ", ""))
-            )
+            remedy = message.replace("Input should be", "must be").replace("a valid integer", "an integer")
+            issues.append(Issue(field, item["input"], remedy.replace("valid ", "")))
     return issues
 
 

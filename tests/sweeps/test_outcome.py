@@ -68,6 +68,13 @@ def test_the_cost_is_the_rungs_and_for_a_trial_without_one_its_time(outcome: Out
     assert older.growth()[-1].hypervolume == outcome.growth()[-1].hypervolume
 
 
+def test_a_trial_that_failed_after_a_rung_costs_what_it_ran_on_too(outcome: Outcome) -> None:
+    rung = replace(outcome.rungs[0], trial=3, step=30, seconds=4.0, decision="goes on")
+    failed = replace(outcome.all_trials[3], seconds=10.0)
+    found = replace(outcome, all_trials=(failed,), rungs=(rung,)).growth()
+    assert [(point.trial, point.seconds) for point in found] == [(3, 4.0), (3, 10.0)]
+
+
 def test_a_trial_that_waits_or_was_stopped_costs_its_rungs(outcome: Outcome) -> None:
     last = outcome.rungs[0]
     lower = replace(last, step=30, seconds=4.0, at=last.at - timedelta(seconds=9), decision="goes on")

@@ -117,7 +117,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "differs from the last",
     ),
     ({"budget": {"trials": 0}}, "budget.trials", "greater than or equal to 1"),
-    ({"budget": {"trials": "9"}}, "budget.trials", "integer"),
+    ({"budget": {"trials": "9"}}, "budget.trials", "must be an integer"),
     ({"budget": {"hours": -1}}, "budget.hours", "greater than 0"),
     ({"resources": {"cpus_per_trial": 0}}, "resources.cpus_per_trial", "greater than or equal to 1"),
     ({"resources": 3}, "resources", "mapping"),
