@@ -102,6 +102,8 @@ def order(
         feasible: for each point.
     """
     turned = costs(np.asarray(values, dtype=np.float64), directions)
+    if len(turned) == 0:
+        return []
     low, width = turned.min(axis=0), np.ptp(turned, axis=0)
     scaled = (turned - low) / np.where(width > 0, width, 1.0)
     ordered: list[int] = []

@@ -103,7 +103,7 @@ class Encoding:
             column = self.names.index(other)
             units, places = np.unique(points[:, column], return_inverse=True)
             met = [is_active(condition, {other: _value(self.space[other], float(unit))}) for unit in units]
-            holds &= np.array(met)[places] & active[:, column]
+            holds &= np.array(met, dtype=bool)[places] & active[:, column]
             holds |= ~active[:, column] & is_active(condition, self.fixed)
         return holds
 

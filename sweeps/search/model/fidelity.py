@@ -71,7 +71,7 @@ class Chain:
         self.lowest: int = like.lowest if like else int(np.argmax(measured)) if measured.any() else self._rungs - 1
         base = values[known[:, self.lowest], self.lowest]
         self._center: float = like._center if like else float(base.mean()) if len(base) else 0.0
-        self._scale: float = like._scale if like else max(float(base.std()), 1e-9) if len(base) > 1 else 1.0
+        self._scale: float = like._scale if like else _spread(base, values[known])
         scaled = (values - self._center) / self._scale
         self._processes: list[GaussianProcess] = []
         self.hyperparameters: list[Hyperparameters] = []
@@ -130,3 +130,9 @@ class Chain:
 
     def _slope(self, rung: int) -> float:
         return self._processes[rung - self.lowest].slope if rung > self.lowest else 0.0
+
+
+def _spread(lowest: Array, every: Array) -> float:
+    """Standard deviation at the lowest rung; where all is alike there, of every measurement."""
+    own, whole = (float(some.std()) if len(some) > 1 else 1.0 for some in (lowest, every))
+    return max(own if own > 1e-3 * whole else whole, 1e-9)

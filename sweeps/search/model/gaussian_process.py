@@ -61,7 +61,7 @@ class GaussianProcess:
         self.hyperparameters = hyperparameters
         covariance = self._kernel(features, below, features, below)
         covariance[np.diag_indices(len(values))] += hyperparameters.noise + _JITTER
-        self._factor = np.linalg.cholesky(covariance) if len(values) else np.zeros((0, 0))
+        self._factor = _cholesky(covariance)
         self._weights = cho_solve((self._factor, True), values - below) if len(values) else np.zeros(0)
         self.slope = 1.0 + prior.slope**2 * float(below @ self._weights)
 
@@ -139,6 +139,20 @@ def fit(
     bounds = [(-4.0, 5.0)] * width + [(-12.0, 5.0), (-16.0, 2.0)]
     found = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
     return _hyperparameters(found.x)
+
+
+def _cholesky(covariance: Array) -> Array:
+    """Lower factor. Where rounding has made the matrix indefinite its diagonal is raised, tenfold until that is over: a
+    proposal from a coarser model is worth more than none. [points, points]"""
+    raised = _JITTER
+    while True:
+        try:
+            return np.asarray(np.linalg.cholesky(covariance))
+        except np.linalg.LinAlgError:
+            if not raised < np.trace(covariance):  # not rounding: something is not finite
+                raise
+            covariance = covariance + raised * np.eye(len(covariance))
+            raised *= 10.0
 
 
 def _hyperparameters(theta: Array) -> Hyperparameters:

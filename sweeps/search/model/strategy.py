@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.analysis.pareto import hypervolume, non_dominated, order
 from sweeps.search.history import Goal, Resume, Start, TrialHistory
 from sweeps.search.model.encoding import Encoding, distinct, spread
 from sweeps.search.model.feasibility import Survival, kept
@@ -27,6 +28,8 @@ _TRIES = 256
 """Configurations looked at for one that may start."""
 _KEPT = 24
 _SCALES = (0.1, 0.03, 0.01)
+_APART = 0.01
+"""Least distance to a trial that runs, in the unit cube, along the parameter in which they differ most."""
 _FRONT = 60
 _WORTHWHILE = 0.002
 """Once all trials are started, a paused one goes on for no less than this share of the front's hypervolume."""
@@ -87,6 +90,8 @@ class ModelStrategy:
             new = self._best_new(model, history)
             if new is not None and (best is None or new.value > best.value):
                 return Start(self._encoding.decode(new.point), new.reason)
+            if new is None and best is None:
+                return self._by_chance(history, "all that looks best may not start")
         if best is None or (not may_start and best.gain < _WORTHWHILE * model.covered):
             return None
         return Resume(best.number, best.reason)
@@ -108,13 +113,14 @@ class ModelStrategy:
         done = sum(len(trial.rungs) for trial in history)
         random = np.random.default_rng([self.goal.seed, len(history), done])
         encoding, known = self._encoding, model.seen.points[model.seen.own]
+        running = model.seen.points[[trial.state in ("queued", "running") for trial in model.seen.trials]]
         everywhere = encoding.snap(random.random((_CANDIDATES, len(encoding.names))))
-        near = model.seen.points[model.best_seen(_KEPT)]
+        near = model.seen.points[model.around(_KEPT, random)]
         around = [encoding.moved(np.repeat(near, 4, axis=0), scale, random) for scale in _SCALES]
         points = distinct(np.concatenate([everywhere, *around]), known)
         if not len(points):
             return None
-        points = self._startable(points[np.argsort(-model.rough(points), kind="stable")], 2 * _KEPT)
+        points = self._startable(points[np.argsort(-model.rough(points), kind="stable")], 2 * _KEPT, running)
         if not len(points):
             return None
         values = model.index(points)
@@ -124,12 +130,13 @@ class ModelStrategy:
             if len(moved):
                 points = np.concatenate([points, moved])
                 values = np.concatenate([values, model.index(moved)])
-        best_allowed = self._startable(points[np.argsort(-values, kind="stable")], 1)
+        best_allowed = self._startable(points[np.argsort(-values, kind="stable")], 1, running)
         return model.option(best_allowed[0]) if len(best_allowed) else None
 
-    def _startable(self, points: Array, count: int) -> Array:  # [points, dimensions]
-        """The first so many of them that may start."""
-        may = (point for point in points[:_TRIES] if self._allowed(self._encoding.decode(point)))
+    def _startable(self, points: Array, count: int, running: Array) -> Array:  # [points, dimensions]
+        """The first so many of them that may start, and are not what another worker tries."""
+        others = points[(np.abs(points[:, None] - running).max(axis=2) >= _APART).all(axis=1)]
+        may = (point for point in others[:_TRIES] if self._allowed(self._encoding.decode(point)))
         return np.array(list(itertools.islice(may, count))).reshape(-1, points.shape[1])
 
 
@@ -153,7 +160,7 @@ class _Model:
         self._last = len(goal.rungs) - 1
         scores = seen.scores.copy()
         scores[..., : self._objectives] = softened(scores[..., : self._objectives])
-        used = bounded(scores[..., : self._objectives])
+        self._used = used = bounded(scores[..., : self._objectives])
         self.fitted: list[Chain] = [
             Chain(seen.features, scores[..., metric], used, before=before.fitted[metric] if before else None)
             for metric in range(scores.shape[2])
@@ -204,14 +211,15 @@ class _Model:
         whole = self._costs.whole(features)
         return self._index(features, outlooks, np.zeros(len(points)), whole, -1)
 
-    def best_seen(self, count: int) -> NDArray[np.int64]:
-        """Rows of the trials that came furthest, and of those the best."""
-        scores = np.nan_to_num(self.seen.scores[..., : self._objectives], nan=-1e9).prod(axis=2)
-        value = np.where(self.seen.reached >= 0, scores[np.arange(len(scores)), self.seen.reached], -np.inf)
-        halves = [np.argsort(-value, kind="stable")[: count // 2]]
-        done = np.flatnonzero(self.seen.reached == self._last)
-        halves.append(done[np.argsort(-value[done], kind="stable")[: count // 2]])
-        return np.unique(np.concatenate(halves))
+    def around(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """Rows of trials near which to look: the best results, and as many by chance. The best of every rung in their
+        place keep the search where it is."""
+        results = self.seen.scores[:, self._last]
+        done = np.flatnonzero(self._used[:, self._last] & np.isfinite(results[:, : self._objectives]).all(axis=1))
+        values, keeps = results[done, : self._objectives], self._keeps(results[done])
+        best = done[order(values, ["maximize"] * self._objectives, keeps.tolist())[: count // 2]]
+        told = np.flatnonzero(self.seen.reached >= 0)
+        return np.union1d(best, random.choice(told, min(len(told), count // 2), replace=False))
 
     def _options(self, rows: NDArray[np.int64], rung: int) -> list[_Option]:
         features = self.seen.features[rows]
@@ -277,10 +285,13 @@ class _Model:
     def _front(self) -> Array:
         """Results at the last rung that keep every constraint, thinned where they are many. [results, objectives]"""
         results = self._scores[:, self._last]
-        keeps = np.isfinite(results).all(axis=1) & self.seen.own
-        for column, limit in enumerate(self._limits(), start=self._objectives):
-            keeps &= np.nan_to_num(results[:, column], nan=-np.inf) >= limit
+        keeps = np.isfinite(results).all(axis=1) & self.seen.own & self._keeps(results)
         return _thinned(results[keeps, : self._objectives])
+
+    def _keeps(self, results: Array) -> NDArray[np.bool_]:
+        """Which results keep every constraint. [results]"""
+        limited = np.nan_to_num(results[:, self._objectives :], nan=-np.inf)
+        return np.asarray((limited >= np.array(self._limits())).all(axis=1))
 
     def _reason(self, gain: float, cost: float) -> str:
         share = 100.0 * gain / self.covered if self.covered > 0 else float("inf")
@@ -308,8 +319,6 @@ class _Costs:
 
 
 def _thinned(results: Array) -> Array:
-    from sweeps.analysis.pareto import non_dominated
-
     if not len(results):
         return results
     front = np.unique(results[non_dominated(results, ["maximize"] * results.shape[1])], axis=0)
@@ -317,6 +326,4 @@ def _thinned(results: Array) -> Array:
 
 
 def _covered(front: Array) -> float:
-    from sweeps.analysis.pareto import hypervolume
-
     return hypervolume(front, ["maximize"] * front.shape[1], [0.0] * front.shape[1])

@@ -169,6 +169,18 @@ def test_proposals_that_a_rule_forbids_cost_no_trial(podium: Callable[..., Podiu
     assert all(row.params["max_res"] < row.params["base_res"] for row in turned_down)
 
 
+def test_the_model_searches_a_space_with_conditions(podium: Callable[..., Podium]) -> None:
+    space = {
+        "feat_loss_weight": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
+        "feat_use_pe": {"type": "categorical", "choices": [True, False]},
+        "feat_pe_n_freq": {"type": "int", "low": 2, "high": 8, "when": {"feat_use_pe": True}},
+    }
+    desk = podium(budget={"trials": 8}, search={"sampler": "model"}, space=space)
+    desk.play()
+    assert len(desk.trials()) == 8
+    assert all(("feat_pe_n_freq" in trial.parameters) is trial.parameters["feat_use_pe"] for trial in desk.trials())
+
+
 def test_the_best_are_trained_again_under_other_seeds(podium: Callable[..., Podium]) -> None:
     desk = podium(budget={"trials": 5}, objectives=["psnr"], search={"repeats": {"top": 2, "seeds": 3}})
     assert desk.sweep.trials_planned == 9

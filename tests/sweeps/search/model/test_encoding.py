@@ -39,6 +39,10 @@ def test_a_kernel_sees_a_column_for_each_choice_and_a_flag_for_a_condition(encod
     )
 
 
+def test_no_points_have_no_features(encoding: Encoding) -> None:
+    assert encoding.features(np.zeros((0, 4))).shape == (0, 6)
+
+
 def test_an_inactive_value_makes_no_difference(encoding: Encoding) -> None:
     points = encoding.snap(np.array([[0.5, 0.5, 0.2, 0.0], [0.5, 0.5, 0.2, 1.0]]))
     assert (points[0] == points[1]).all()

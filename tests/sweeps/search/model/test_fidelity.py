@@ -61,6 +61,14 @@ def test_a_metric_that_is_known_at_the_end_only_says_nothing_before(curves: tupl
     assert (outlook.slope == 0).all()
 
 
+def test_a_metric_that_is_alike_everywhere_at_the_first_rung_is_learned_above() -> None:
+    features = np.linspace(0, 1, 6)[:, None]
+    values = np.column_stack([np.full(6, 3.2), 4.2 + 0.1 * features[:, 0], 5.2 + 0.1 * features[:, 0]])
+    mean, variance = Chain(features, values).outlook(np.array([[0.5]]), -1).last
+    assert mean[0] == pytest.approx(5.25, abs=0.1)
+    assert variance[0] < 0.2
+
+
 def test_without_any_measurement_it_is_the_prior() -> None:
     outlook = Chain(np.zeros((0, 1)), np.zeros((0, 3))).outlook(np.array([[0.5]]), -1)
     assert np.isfinite(outlook.last[0]).all()

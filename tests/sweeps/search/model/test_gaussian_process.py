@@ -63,6 +63,13 @@ def test_the_slope_is_what_the_mean_changes_by_with_the_rung_below(
     assert mean[1] - mean[0] == pytest.approx(process.slope)
 
 
+def test_numbers_that_no_arithmetic_can_tell_apart_raise_nothing() -> None:
+    features, below = np.zeros((6, 1)), np.full(6, -1.6e8)
+    prior = Prior(lengths=(0.0, 1.0), signal=(0.0, 1.0), slope=1.5)
+    process = GaussianProcess(features, below, below, prior, Hyperparameters(np.ones(1), 1.0, 1e-8))
+    assert np.isfinite(process.predict(features, below)).all()
+
+
 def test_without_data_the_prior_stands() -> None:
     empty = np.zeros((0, 2)), np.zeros(0), np.zeros(0)
     chosen = fit(*empty, PRIOR)
