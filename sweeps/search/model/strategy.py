@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.analysis.pareto import hypervolume, non_dominated, order
+from sweeps.analysis.pareto import hypervolume, non_dominated
 from sweeps.search.history import Goal, Resume, Start, TrialHistory
 from sweeps.search.model.encoding import Encoding, distinct, spread
 from sweeps.search.model.feasibility import Survival, kept
@@ -115,7 +115,7 @@ class ModelStrategy:
         encoding, known = self._encoding, model.seen.points[model.seen.own]
         running = model.seen.points[[trial.state in ("queued", "running") for trial in model.seen.trials]]
         everywhere = encoding.snap(random.random((_CANDIDATES, len(encoding.names))))
-        near = model.seen.points[model.around(_KEPT, random)]
+        near = model.seen.points[model.around(_KEPT)]
         around = [encoding.moved(np.repeat(near, 4, axis=0), scale, random) for scale in _SCALES]
         points = distinct(np.concatenate([everywhere, *around]), known)
         if not len(points):
@@ -160,7 +160,7 @@ class _Model:
         self._last = len(goal.rungs) - 1
         scores = seen.scores.copy()
         scores[..., : self._objectives] = softened(scores[..., : self._objectives])
-        self._used = used = bounded(scores[..., : self._objectives])
+        used = bounded(scores[..., : self._objectives])
         self.fitted: list[Chain] = [
             Chain(seen.features, scores[..., metric], used, before=before.fitted[metric] if before else None)
             for metric in range(scores.shape[2])
@@ -211,15 +211,15 @@ class _Model:
         whole = self._costs.whole(features)
         return self._index(features, outlooks, np.zeros(len(points)), whole, -1)
 
-    def around(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
-        """Rows of trials near which to look: the best results, and as many by chance. The best of every rung in their
-        place keep the search where it is."""
-        results = self.seen.scores[:, self._last]
-        done = np.flatnonzero(self._used[:, self._last] & np.isfinite(results[:, : self._objectives]).all(axis=1))
-        values, keeps = results[done, : self._objectives], self._keeps(results[done])
-        best = done[order(values, ["maximize"] * self._objectives, keeps.tolist())[: count // 2]]
-        told = np.flatnonzero(self.seen.reached >= 0)
-        return np.union1d(best, random.choice(told, min(len(told), count // 2), replace=False))
+    def around(self, count: int) -> NDArray[np.int64]:
+        """Rows of trials near which to look: the best results, and of all trials those whose scores at their last rung
+        have the largest product. Two scores below their reference have a large one too, so that some of these are far
+        from where the search is. By rank, or by chance, in their place it did no better (docs/search.md)."""
+        products = np.nan_to_num(self.seen.scores[..., : self._objectives], nan=-1e9).prod(axis=2)
+        value = np.where(self.seen.reached >= 0, products[np.arange(len(products)), self.seen.reached], -np.inf)
+        done = np.flatnonzero(self.seen.reached == self._last)
+        best = done[np.argsort(-value[done], kind="stable")[: count // 2]]
+        return np.union1d(best, np.argsort(-value, kind="stable")[: count // 2])
 
     def _options(self, rows: NDArray[np.int64], rung: int) -> list[_Option]:
         features = self.seen.features[rows]

@@ -171,26 +171,6 @@ def test_results_that_break_a_constraint_are_no_front() -> None:
     assert chance[1] < 0.2
 
 
-def test_it_looks_around_the_best_results_however_bad_others_are() -> None:
-    # Two scores below their reference make a positive product; that of trials 6 to 11 is the largest.
-    metrics = [{"left": 0.6 - 0.1 * number, "right": 0.3 + 0.2 * number} for number in range(12)]
-    history = [
-        TrialHistory(
-            number,
-            {"x": number / 12, "y": 0.5, "kind": "good"},
-            "completed",
-            tuple(RungResult(step, measured, float(step)) for step in RUNGS),
-        )
-        for number, measured in enumerate(metrics)
-    ]
-    strategy = ModelStrategy(GOAL, first=1)
-    strategy.next(history)
-    assert strategy._model is not None
-    looked = [set(strategy._model.around(8, np.random.default_rng(seed)).tolist()) for seed in range(20)]
-    assert set.intersection(*looked) == {0, 1, 2, 3}
-    assert set.union(*looked) == set(range(12))
-
-
 def test_survival_is_certain_until_something_fails_and_then_learned() -> None:
     encoding = Encoding(GOAL.space, {})
     trials = [
