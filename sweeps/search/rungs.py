@@ -78,8 +78,9 @@ def ranking(history: Sequence[TrialHistory], step: int, goal: Goal) -> dict[int,
 def hopeless(standings: Standings, goal: Goal) -> dict[int, str]:
     """Waiting trials that can no longer win, with the reason: their checkpoints need not be kept.
 
-    Of the n trials that can ever reach a rung n / eta go on (rounded up), so no more than that need to wait at it; and
-    a trial that broke a limit on memory or time at a rung breaks it for good. This bounds the checkpoints kept.
+    Of the n trials that can ever reach a rung n / eta (rounded up) can wait at it, whatever the strategy: with a quota
+    no more than that go on, and a model that lets more go on takes them from those that wait. A trial that broke a
+    limit on memory or time at a rung breaks it for good. This bounds the checkpoints kept.
 
     Args:
         standings: of the whole history.
@@ -93,7 +94,7 @@ def hopeless(standings: Standings, goal: Goal) -> dict[int, str]:
             rank = standings.rank(number, step)
             if rank.place < most:
                 break
-            lost[number] = f"{rank}: at most {most} can go on"
+            lost[number] = f"{rank}: at most {most} can wait"
         for number, trial in standings.waiting(step).items() if limits else ():
             if breaks_for_good(trial.rungs[-1], limits):
                 lost[number] = f"{standings.rank(number, step)}; more training lowers neither memory nor time"

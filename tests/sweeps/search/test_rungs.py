@@ -104,9 +104,9 @@ class TestHalving:
 def test_checkpoints_of_those_that_can_no_longer_win_need_not_be_kept() -> None:
     history = [trial(n, float(n)) for n in range(6)]
     assert without_hope(history, goal(trials=9)) == {
-        2: "rank 4 of 6 at step 10: at most 3 can go on",
-        1: "rank 5 of 6 at step 10: at most 3 can go on",
-        0: "rank 6 of 6 at step 10: at most 3 can go on",
+        2: "rank 4 of 6 at step 10: at most 3 can wait",
+        1: "rank 5 of 6 at step 10: at most 3 can wait",
+        0: "rank 6 of 6 at step 10: at most 3 can wait",
     }
     assert without_hope(history, goal(trials=18)) == {}
 
