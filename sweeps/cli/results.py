@@ -149,16 +149,20 @@ def print_front(outcome: Outcome, winner: int) -> None:
                 style="bold" if point.trial == winner else None,
             )
     console().print(shown)
-    on_front = sum(point.on_front for point in points)
+    on_front = [outcome.trials[point.trial].parameters for point in points if point.on_front]
+    configurations = sum(parameters not in on_front[:place] for place, parameters in enumerate(on_front))
+    counted = str(len(on_front))
+    if configurations < len(on_front):
+        counted += f" trials ({configurations} configuration{'s' if configurations > 1 else ''})"
     beyond = sum(not point.feasible for point in points)
-    behind = f"{len(points) - on_front - beyond} completed trials behind it"
+    behind = f"{len(points) - len(on_front) - beyond} completed trials behind it"
     if beyond:
         behind += f", {beyond} beyond a constraint"
     wins = "* wins"
     if not any(point.on_front for point in points if point.trial == winner):
         wins += ", though not on it: means over seeds decide, or a metric that is no objective"
     units = ", ".join(f"{name} in {METRICS[name].unit}" for name in [*objectives, *also] if METRICS[name].unit != "1")
-    console().print(f"{on_front} on the front, {behind}; {wins}; {units}", soft_wrap=True)
+    console().print(f"{counted} on the front, {behind}; {wins}; {units}", soft_wrap=True)
 
 
 def _arrow(direction: str) -> str:

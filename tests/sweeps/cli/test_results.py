@@ -10,7 +10,7 @@ import pytest
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.repository import Repository
-from tests.played import SPEC, play
+from tests.played import RESULTS, SPEC, play
 from tests.sweeps.cli.conftest import Command
 
 
@@ -36,6 +36,14 @@ class TestPareto:
         assert [row[:3] for row in rows] == [["2", "0.7", "18"], ["*", "0", "0.5"]]
         said = "1 on the front, 2 completed trials behind it; * wins, though not on it: means over seeds decide, or a"
         assert said in ran.out
+
+    def test_seeds_of_one_configuration_are_counted_once(
+        self, command: Command, store: Repository, settings: Settings
+    ) -> None:
+        again = {**RESULTS[0], "psnr": 19.5, "feature_gain": 0.6}
+        seeds = play(store, settings, results={**RESULTS, 3: again}, weights=[1.0, 0.1, 0.01, 1.0])
+        said = "3 trials (2 configurations) on the front, 1 completed trials behind it; * wins"
+        assert said in command("pareto", seeds.id).out
 
     def test_json_has_the_winner_too(self, command: Command, sweep_id: str) -> None:
         front = json.loads(command("pareto", sweep_id, "--json").out)
