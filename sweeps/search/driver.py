@@ -24,7 +24,7 @@ from sweeps.errors import LeaseLost, StoreUnavailable
 from sweeps.search.history import Goal
 from sweeps.search.nothing_completed import why_nothing_completed
 from sweeps.search.ray_environment import end_leftovers, is_gone, local_ray, set_environment
-from sweeps.search.stopping import Spent
+from sweeps.search.stopping import Spent, all_ended
 from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
@@ -330,7 +330,7 @@ class _Drive:
             return INTERRUPTED
         trials = self.held.trials()
         states = Counter(trial.state for trial in trials)
-        reason = f"all {len(trials)} trials ended"
+        reason = all_ended(len(trials), self.held.sweep().spec["budget"]["trials"])
         if self.conductor is not None:
             if self.conductor.is_next_due():
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))

@@ -275,6 +275,22 @@ def test_what_all_trials_need_is_missed_before_any_starts(
 
 
 @pytest.mark.slow
+def test_a_space_that_is_used_up_ends_the_sweep_and_is_told(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+) -> None:
+    one = {"feat_loss_weight": {"type": "categorical", "choices": [0.1]}}
+    sweep, _ = repository.create_sweep(
+        spec_of(space=one, budget={"trials": 6}, fidelity={"rungs": [10, 30]}, search={"sampler": "model"})
+    )
+    assert drive(sweep, "Quick").wait(timeout=280) == COMPLETED
+    ended = repository.get_sweep(sweep.id)
+    assert ended.stop_reason is not None
+    assert ended.stop_reason.endswith(
+        " of 6 trials ended: no other configuration of the space was found that may start"
+    )
+
+
+@pytest.mark.slow
 def test_a_trial_that_hangs_is_ended(
     settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
 ) -> None:
