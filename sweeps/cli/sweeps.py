@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -23,7 +24,7 @@ from sweeps.cli.output import (
     styled_state,
     table,
 )
-from sweeps.cli.store import open_store
+from sweeps.cli.store import NoStore, open_store, shown_store
 from sweeps.cli.watching import watch_sweep
 from sweeps.driver_process import driver_log, start_driver
 from sweeps.errors import UnknownSweep
@@ -33,7 +34,7 @@ from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
 from sweeps.views import rung_view, sweep_view, trial_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sweeps.store.repository import Repository
 
@@ -80,15 +81,15 @@ def submit(
         if not as_json:
             console().print(f"follow it: f3rm-sweeps watch {sweep['id']}    dashboard: {client.url}/")
         return
-    with open_store(settings) as store:
-        try:
+    try:
+        with open_store(settings) as store:
             store.get_sweep(sweep["id"])
-        except UnknownSweep:
-            raise CommandFailed(
-                f"sweep {sweep['id']} was accepted by {client.url}, but it is not in the store {settings.store_url}: "
-                "set F3RM_STORE_URL to the service's store to watch it"
-            ) from None
-        _watch(store, settings, sweep["id"], as_json=as_json)
+            _watch(store, settings, sweep["id"], as_json=as_json)
+    except (UnknownSweep, NoStore):
+        raise CommandFailed(
+            f"sweep {sweep['id']} was accepted by {client.url}, but it is not in the store {shown_store(settings)}: "
+            "set F3RM_STORE_URL to the service's store to watch it"
+        ) from None
 
 
 def list_sweeps(
@@ -102,13 +103,17 @@ def list_sweeps(
     """
     if state is not None and state not in SWEEP_STATES:
         raise typer.BadParameter(f"{state!r} is no state; give one of {', '.join(SWEEP_STATES)}", param_hint="--state")
-    with open_store() as store:
+    settings = Settings.from_environment()
+    sweeps: Sequence[SweepRecord] = ()
+    with suppress(NoStore), open_store(settings) as store:
         sweeps = store.list_sweeps(state=state, limit=limit).items
     if as_json:
         print_json([sweep_view(sweep) for sweep in sweeps])
         return
     if not sweeps:
-        console().print("no sweeps yet: f3rm-sweeps demo, or f3rm-sweeps serve and f3rm-sweeps submit SPEC")
+        none = f"no {state} sweeps" if state else "no sweeps yet"
+        begin = "f3rm-sweeps demo, or f3rm-sweeps serve and f3rm-sweeps submit SPEC"
+        console().print(f"{none} in {shown_store(settings)}: {begin}", markup=False, soft_wrap=True)
         return
     shown = table(None, ["id", "name", "state", "trials", "failed", "scene", "objectives", "created"], right=["trials"])
     for sweep in sweeps:
