@@ -32,7 +32,10 @@ class SweepSummary(BaseModel):
     scene: str
     objectives: list[Objective]
     trials_planned: int
-    counts: dict[str, int] = Field(description="Number of trials in each state that occurs.")
+    counts: dict[str, int] = Field(
+        description="Number of trials in each state that occurs. Unless the sweep is running, none runs: those counted "
+        "as running were cut off when its driver died, and are queued again when it is resumed."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from sweeps.driver_process import driver_log, start_driver
 from sweeps.errors import UnknownSweep
 from sweeps.settings import Settings
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
-from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
+from sweeps.store.states import FINISHED_SWEEP, FINISHED_TRIAL, SWEEP_STATES
 from sweeps.views import rung_view, sweep_view, trial_view
 
 if TYPE_CHECKING:
@@ -61,8 +62,6 @@ def submit(
 
     Example: f3rm-sweeps submit tradeoff.yaml --watch
     """
-    import json
-
     from sweeps.spec.sweep import read_spec
 
     settings = Settings.from_environment()
@@ -115,13 +114,15 @@ def list_sweeps(
         begin = "f3rm-sweeps demo, or f3rm-sweeps serve and f3rm-sweeps submit SPEC"
         console().print(f"{none} in {shown_store(settings)}: {begin}", markup=False, soft_wrap=True)
         return
-    shown = table(None, ["id", "name", "state", "trials", "failed", "scene", "objectives", "created"], right=["trials"])
+    numbers = ["ended", "completed", "failed"]
+    shown = table(None, ["id", "name", "state", *numbers, "scene", "objectives", "created"], right=numbers)
     for sweep in sweeps:
         shown.add_row(
             sweep.id,
             sweep.name,
             styled_state(sweep.state),
-            f"{sweep.counts.get('completed', 0)}/{sweep.trials_planned}",
+            f"{sum(sweep.counts.get(ended, 0) for ended in FINISHED_TRIAL)}/{sweep.trials_planned}",
+            str(sweep.counts.get("completed", 0)),
             str(sweep.counts.get("failed", 0) or ""),
             plain(str(sweep.spec["scene"])),
             ", ".join(sweep.spec["objectives"]),
@@ -270,7 +271,7 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
 
 def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
     spec = sweep.spec
-    counts = ", ".join(f"{count} {styled_state(state)}" for state, count in sweep.counts.items()) or "none yet"
+    counts = ", ".join(f"{count} {_state(sweep, state)}" for state, count in sweep.counts.items()) or "none yet"
     out = console()
     out.print(f"[bold]{sweep.name}[/]  {sweep.id}  {styled_state(sweep.state)}")
     out.print(f"  scene       {spec['scene']}, base {spec['base']}", markup=False)
@@ -285,6 +286,12 @@ def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
             out.print(f"  {word:<11} {text}", markup=False)
 
 
+def _state(sweep: SweepRecord, trial_state: str) -> str:
+    """A trial's state with its colour. Where its driver died nothing runs, whatever the store says until the next."""
+    cut_off = trial_state == "running" and sweep.state != "running"
+    return "[yellow]cut off[/]" if cut_off else styled_state(trial_state)
+
+
 def _with_rungs(trial: TrialRecord, rungs: list[RungRecord]) -> dict[str, Any]:
     return {**trial_view(trial), "rungs": [rung_view(rung) for rung in rungs if rung.trial == trial.number]}
 
@@ -295,9 +302,14 @@ def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[i
         return
     objectives = list(sweep.spec["objectives"])
     shown = table(None, ["trial", "state", "steps", *objectives, "seconds", "parameters"], right=["trial", *objectives])
+    first: dict[str, int] = {}
     for trial in trials:
         rung = last.get(trial.number)
-        state = styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else "")
+        original = first.setdefault(json.dumps(dict(trial.parameters), sort_keys=True), trial.number)
+        notes = [trial.failure_reason] if trial.failure_reason else []
+        if original != trial.number and sweep.spec.get("kind") != "ablation":
+            notes.append(f"repeats trial {original}")
+        state = _state(sweep, trial.state) + (f" ({', '.join(notes)})" if notes else "")
         if rung is not None and rung.reason and trial.state in ("paused", "pruned"):
             state += f": [dim]{rung.reason}[/]"
         measured = rung.metrics if rung is not None and not trial.metrics else trial.metrics

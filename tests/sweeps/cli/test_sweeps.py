@@ -61,9 +61,9 @@ class TestList:
         first = play(store, settings)
         second, _ = store.create_sweep(parse_spec({**SPEC, "name": "second"}))
         rows = [line for line in command("list").out.splitlines() if "embedded:tabletop" in line]
-        assert [row.split()[:4] for row in rows] == [
-            [second.id, "second", "queued", "0/4"],
-            [first.id, "played", "completed", "3/4"],
+        assert [row.split()[:6] for row in rows] == [
+            [second.id, "second", "queued", "0/4", "0", "embedded:tabletop"],
+            [first.id, "played", "completed", "4/4", "3", "1"],  # ended of planned, completed, failed
         ]
         assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--limit", 1).out)] == [second.id]
         assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--state", "completed").out)] == [
@@ -97,6 +97,14 @@ class TestShow:
         assert "3 completed, 1 failed" in out
         assert "failed (diverged)" in out
         assert "feat_loss_weight=0.01" in out
+
+    def test_a_configuration_under_another_seed_is_told(
+        self, command: Command, store: Repository, settings: Settings
+    ) -> None:
+        play(store, settings, weights=[1.0, 0.1, 1.0, 1.0])
+        states = [line for line in command("show", "played").out.splitlines() if "/100" in line]
+        assert ["repeats trial 0)" in state for state in states] == [False, False, True, True]
+        assert "failed (diverged, repeats trial 0)" in states[3]
 
     def test_a_name_that_several_have(self, command: Command, store: Repository) -> None:
         for seed in (0, 1):
@@ -163,8 +171,18 @@ class TestInterrupted:
         ended.wait()
         dead = Process(machine=this_process().machine, pid=ended.pid, started=0.0)
         sweep, _ = store.create_sweep(parse_spec(SPEC))
-        DrivenSweep.acquire(store.database, sweep.id, dead, lease_seconds=60.0, max_attempts=3)
+        driven = DrivenSweep.acquire(store.database, sweep.id, dead, lease_seconds=60.0, max_attempts=3)
+        for number in range(2):
+            driven.add_trial(number, parameters={}, configuration={"seed": 1}, optuna_trial=None, total_steps=100)
+            driven.start_attempt(number)
         return sweep.id
+
+    def test_its_trials_are_not_said_to_run(self, command: Command, store: Repository, sweep_id: str) -> None:
+        store.settle()
+        out = command("show", sweep_id).out
+        assert "interrupted" in out
+        assert "4 planned: 2 cut off" in out
+        assert [line.split()[1:3] for line in out.splitlines() if "/100" in line] == [["cut", "off"]] * 2
 
     def test_watching_ends_and_says_how_to_go_on(self, command: Command, sweep_id: str) -> None:
         ran = command("watch", sweep_id)
