@@ -127,8 +127,7 @@ class Parameter:
     def _check_number(self, value: object, *, integer: bool, whole: object) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             wanted = "an integer" if integer else "a number"
-            # YAML 1.1 reads 1e-3 as a text: the likeliest cause deserves the hint.
-            hint = " (in YAML write 1.0e-3, not 1e-3)" if isinstance(value, str) and _is_float(value) else ""
+            hint = ", without quotes" if isinstance(value, str) and _is_number(value) else ""
             raise InvalidParameter(self.name, whole, f"give {wanted}{hint}")
         if not _is_finite(value):
             raise InvalidParameter(self.name, whole, "must be finite")
@@ -154,12 +153,11 @@ def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_float(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _is_finite(value: int | float) -> bool:
