@@ -16,8 +16,8 @@ from sweeps.analysis.hypervolume import Growth, Stretch, growth
 from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
 from sweeps.analysis.repeats import group_repeats, mean_results, repeats_of
-from sweeps.analysis.scenarios import Winner, choose
-from sweeps.errors import NotASearch, UnknownTrial
+from sweeps.analysis.scenarios import SCENARIOS, Winner, choose
+from sweeps.errors import NoResults, NotASearch, UnknownTrial
 from sweeps.spec.objectives import is_feasible, objectives_of
 from sweeps.spec.presets import load_preset
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
@@ -169,6 +169,20 @@ class Outcome:
         won = choose(scenario, self.objectives, mean_results(groups, self.results), self.constraints)
         repeats = repeats_of(won.number, won.runner_up, groups, self.results, won.decided_by)
         return won if repeats is None else replace(won, repeats=repeats, reason=f"{won.reason} {repeats}")
+
+    def winners(self) -> tuple[list[Winner], dict[str, str]]:
+        """The winner of every scenario that has one, and why the others have none, by scenario.
+
+        Raises:
+            NoResults: nothing can win.
+        """
+        winners, without = [self.winner(next(iter(SCENARIOS)))], {}
+        for name in list(SCENARIOS)[1:]:
+            try:
+                winners.append(self.winner(name))
+            except NoResults as error:
+                without[name] = str(error)
+        return winners, without
 
     def chosen(self, *, scenario: str, trial: int | None) -> tuple[TrialRecord, str]:
         """The trial to export, and why it: the scenario's winner, or the trial of a given number.

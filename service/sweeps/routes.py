@@ -12,11 +12,13 @@ from service.dependencies import Configured, Cursor, Drivers, Limit, Store, Swee
 from service.errors import ProblemError, problem_docs
 from service.links import sweep_url
 from service.sweeps.schemas import (
+    ShownSweep,
     SubmittedSweep,
     Sweep,
     SweepPage,
     Trial,
     TrialPage,
+    shown_sweep,
     submitted_sweep,
     sweep_detail,
     sweep_summary,
@@ -102,10 +104,10 @@ def list_sweeps(store: Store, state: SweepState | None = None, cursor: Cursor = 
     return SweepPage(items=[sweep_summary(item) for item in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{sweep_id}", summary="Show a sweep", response_model=Sweep, responses=problem_docs(404))
-def show_sweep(sweep_id: SweepId, store: Store) -> Sweep:
-    """A sweep with its spec and the number of trials in each state."""
-    return sweep_detail(store.get_sweep(sweep_id))
+@router.get("/{sweep_id}", summary="Show a sweep", response_model=ShownSweep, responses=problem_docs(404))
+def show_sweep(sweep_id: SweepId, store: Store, settings: Configured) -> ShownSweep:
+    """A sweep with its spec, the number of trials in each state, and what it takes on disk."""
+    return shown_sweep(store.get_sweep(sweep_id), settings.sweeps.sweep_bytes(sweep_id))
 
 
 @router.get("/{sweep_id}/trials", summary="List trials", response_model=TrialPage, responses=problem_docs(404, 422))

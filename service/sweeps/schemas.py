@@ -39,6 +39,7 @@ class SweepSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    driver_seconds: float = Field(description="Time that drivers have held it, s: what budget.hours bounds.")
     cancel_requested: bool
     stop_reason: str | None = Field(description="Which rule ended it, once finished.")
     error: str | None = Field(description="Why it failed, one line.")
@@ -49,6 +50,12 @@ class Sweep(SweepSummary):
     """A sweep with what was asked for."""
 
     spec: dict[str, Any] = Field(description="The spec with its defaults filled in.")
+
+
+class ShownSweep(Sweep):
+    """A sweep with what it takes."""
+
+    disk_bytes: int = Field(description="What it takes on the service's machine, checkpoints included, bytes.")
 
 
 class SweepPage(BaseModel):
@@ -162,6 +169,11 @@ def sweep_summary(record: SweepRecord) -> SweepSummary:
 def sweep_detail(record: SweepRecord) -> Sweep:
     """A record of the store as the service shows it alone."""
     return Sweep(**sweep_view(record, spec=True), links=_links(record))
+
+
+def shown_sweep(record: SweepRecord, disk_bytes: int) -> ShownSweep:
+    """A record of the store as the service answers to who looks at it."""
+    return ShownSweep(**sweep_view(record, spec=True), links=_links(record), disk_bytes=disk_bytes)
 
 
 def submitted_sweep(record: SweepRecord, warnings: list[str]) -> SubmittedSweep:

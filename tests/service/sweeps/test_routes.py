@@ -43,7 +43,7 @@ class TestCreate:
         assert (sweep["state"], sweep["trials_planned"], sweep["counts"]) == ("queued", 4, {})
         assert sweep["objectives"][0] == {"name": "psnr", "direction": "maximize", "unit": "dB"}
         del sweep["warnings"]  # told once
-        assert client.get(answer.headers["location"]).json() == sweep
+        assert client.get(answer.headers["location"]).json() == {**sweep, "disk_bytes": 0}
 
     def test_takes_yaml(self, client: TestClient, spec: dict[str, object]) -> None:
         text = yaml.safe_dump(spec).replace("1.0e-05", "1e-5")
@@ -194,6 +194,14 @@ class TestRead:
             seen += [item["id"] for item in page["items"]]
             cursor, pages = page["next_cursor"], pages + 1
         assert (seen, pages) == (made[::-1], 3)
+
+    def test_a_sweep_is_shown_with_what_it_takes(
+        self, client: TestClient, store: Repository, settings: ServiceSettings
+    ) -> None:
+        sweep = play(store, settings.sweeps)
+        shown = client.get(f"{URL}/{sweep.id}").json()
+        assert shown["disk_bytes"] == settings.sweeps.sweep_bytes(sweep.id) > 0
+        assert shown["driver_seconds"] == sweep.driver_seconds
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "state=lost", "cursor=nonsense"])
     def test_a_wrong_query_names_its_field(self, client: TestClient, query: str) -> None:

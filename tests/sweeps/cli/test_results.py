@@ -68,11 +68,22 @@ class TestPareto:
         assert str(tmp_path / "none") in ran.err
         assert ran.err.count("\n") == 1
 
-    def test_nothing_completed(self, command: Command, store: Repository) -> None:
+    def test_nothing_completed(self, command: Command, store: Repository, tmp_path: Path) -> None:
         store.create_sweep(parse_spec(SPEC))
         ran = command("pareto", "played")
+        assert ran.code == 0
+        assert "no trial has completed" in ran.out
+        front = json.loads(command("pareto", "played", "--json").out)
+        assert (front["points"], front["winner"]) == ([], None)
+        ran = command("pareto", "played", "--plot", tmp_path / "front.png")
         assert ran.code == 2
         assert "no trial has completed" in ran.err
+
+    def test_a_scenario_without_a_winner_hides_no_front(self, command: Command, sweep_id: str) -> None:
+        ran = command("pareto", sweep_id, "--scenario", "memory")
+        assert ran.code == 0
+        assert "2 on the front, 1 completed trials behind it; psnr in dB" in ran.out
+        assert "scenario memory needs peak_memory_gb" in ran.out
 
     def test_a_scenario_that_is_not_defined(self, command: Command, sweep_id: str) -> None:
         ran = command("pareto", sweep_id, "--scenario", "best")

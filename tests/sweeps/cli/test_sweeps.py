@@ -90,6 +90,8 @@ class TestShow:
         assert (shown["id"], shown["state"]) == (sweep.id, "completed")
         assert [trial["metrics"].get("psnr") for trial in shown["trials"]] == [20.0, 19.0, 18.0, None]
         assert shown["spec"]["space"]["feat_loss_weight"]["high"] == 10.0
+        assert shown["disk_bytes"] > 0
+        assert shown["driver_seconds"] == sweep.driver_seconds
 
     def test_for_people(self, command: Command, store: Repository, settings: Settings) -> None:
         play(store, settings)
