@@ -62,5 +62,10 @@ def check(
     """Runs the rules on a preset (`name` and `base` may be left out) or on a sweep's space, JSON or YAML, and predicts
     its peak memory. The answer is 200 whatever they find; 422 means that the document itself can't work."""
     document = parse_document(text)
-    checked = check_document(document, scene_root=settings.sweeps.scene_root, gpu_memory_gb=gpu_memory_gb)
+    checked = check_document(
+        document,
+        scene_root=settings.sweeps.scene_root,
+        gpu_memory_gb=gpu_memory_gb,
+        runs_here=settings.sweeps.ray_address is None,
+    )
     return CheckAnswer(**checked_view(checked))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from f3rm_core import InvalidParameter, check_parameters, check_weight_file
 from sweeps.errors import MISSING, InvalidSpec, Issue
 from sweeps.spec.ablation import Ablation, Arm
+from sweeps.spec.capacity import check_here
 from sweeps.spec.draw import draw
 from sweeps.spec.finding import Finding
 from sweeps.spec.memory import Memory, memory_of
@@ -40,6 +41,7 @@ class Checked:
         findings: errors first, by share.
         memory: the largest predicted peak; None: nothing could be predicted, or nobody asked.
         sharing: how many of a sweep's trials would share the GPU asked about; None: nobody asked, or the sweep says it.
+        warnings: what else to beware of in a sweep, beside its parameters' values, one line each.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Checked:
     findings: tuple[Finding, ...]
     memory: Memory | None = None
     sharing: Sharing | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -78,6 +81,7 @@ def check_document(
     where: str = "",
     scene_root: Path | None = None,
     gpu_memory_gb: float | None = None,
+    runs_here: bool = False,
 ) -> Checked:
     """Check a sweep or a preset, of which `name` and `base` may be left out.
 
@@ -86,13 +90,14 @@ def check_document(
         where: its name, for errors.
         scene_root: folder that relative scene paths start from.
         gpu_memory_gb: as in `check_preset`.
+        runs_here: as in `check_sweep`.
 
     Raises:
         UsageError: it can't work whatever the rules say.
     """
     if is_sweep(document):
         plan = check_spec(parse_spec(document, where=where), scene_root=scene_root)
-        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb)
+        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb, runs_here=runs_here)
     preset = resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where)
     return check_preset(preset, gpu_memory_gb=gpu_memory_gb)
 
@@ -112,10 +117,17 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
     return _checked(name, "configuration", [list(_broken(configuration, ()))])
 
 
-def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None) -> Checked:
-    """`check_plan`, and the memory of some of the configurations drawn, or of all arms."""
+def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None, runs_here: bool = False) -> Checked:
+    """`check_plan`, and the memory of some of the configurations drawn, or of all arms.
+
+    Args:
+        plan: a checked sweep.
+        gpu_memory_gb: as in `check_preset`.
+        runs_here: whether its trials would run on this machine; what it lacks for one is then a warning.
+    """
     memory = memory_of(memory_samples(plan), plan.scene, gpu_memory_gb)
-    checked = _with_memory(check_plan(plan), memory)
+    lacking = check_here(plan.spec.resources) if runs_here else []
+    checked = replace(_with_memory(check_plan(plan), memory), warnings=tuple(map(str, lacking)))
     if gpu_memory_gb is None or plan.spec.resources.gpus_per_trial is not None:
         return checked
     return replace(checked, sharing=share_gpus(plan, memory.peaks_gb if memory else (), gpu_memory_gb))
@@ -154,8 +166,12 @@ def _with_memory(checked: Checked, memory: Memory | None) -> Checked:
     return replace(checked, memory=memory, findings=findings, forbidden=max(checked.forbidden, memory.share_over))
 
 
-def refuse_errors(plan: Plan) -> list[str]:
+def refuse_errors(plan: Plan, *, runs_here: bool = False) -> list[str]:
     """Refuse a sweep of which a part of the space breaks an error that it does not allow.
+
+    Args:
+        plan: a checked sweep.
+        runs_here: whether its trials will run on this machine; one that lacks what a trial needs is then refused.
 
     Returns:
         What else the rules found, one line each: warnings, and errors that are allowed.
@@ -163,6 +179,8 @@ def refuse_errors(plan: Plan) -> list[str]:
     Raises:
         InvalidSpec: names the parameters, the share, and how to allow it.
     """
+    if runs_here and (lacking := check_here(plan.spec.resources)):
+        raise InvalidSpec(lacking)
     if plan.ablation is not None:
         return _refuse_arms(plan, plan.ablation)
     checked = check_plan(plan)

@@ -116,6 +116,18 @@ class TestCheck:
         assert ran.code == 0
         assert "of the space  (allowed)" in ran.out
 
+    def test_what_this_machine_can_never_run_is_warned_of_unless_a_cluster_runs_it(
+        self, command: Command, sweep: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sweep.write_text(sweep.read_text() + "allow: [unstable-rates]\nresources: {cpus_per_trial: 1024}\n")
+        ran = command("check", sweep)
+        assert ran.code == 0
+        assert "warning  resources.cpus_per_trial=1024: this machine has " in ran.out
+        assert ran.out.splitlines()[-1].endswith("0 errors, 2 warnings")
+        assert "=1024: this machine" in json.loads(command("check", sweep, "--json").out)["warnings"][0]
+        monkeypatch.setenv("F3RM_RAY_ADDRESS", "auto")
+        assert "this machine" not in command("check", sweep).out
+
     @pytest.mark.parametrize(
         ("text", "said"),
         [
