@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.body import body_text
 from service.configs.schemas import CheckAnswer
-from service.dependencies import Configured
+from service.dependencies import Configured, Store
 from service.errors import problem_docs
 from sweeps.spec.check import check_document
 from sweeps.spec.documents import parse_document
@@ -55,6 +55,7 @@ _BODY: dict[str, Any] = {
 def check(
     text: Annotated[str, Depends(body_text)],
     settings: Configured,
+    store: Store,
     gpu_memory_gb: Annotated[
         float | None, Query(gt=0, le=MAX_GPU_MEMORY_GB, description="Memory of a GPU that it must fit, GB.")
     ] = None,
@@ -67,5 +68,6 @@ def check(
         scene_root=settings.sweeps.scene_root,
         gpu_memory_gb=gpu_memory_gb,
         runs_here=settings.sweeps.ray_address is None,
+        check_earlier=store.check_earlier,
     )
     return CheckAnswer(**checked_view(checked))

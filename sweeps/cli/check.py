@@ -9,6 +9,7 @@ import typer
 
 from sweeps.cli.exits import WRONG_USE
 from sweeps.cli.output import console, parameter, plain, print_json
+from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json
 from sweeps.settings import Settings
 from sweeps.views import checked_view
@@ -67,6 +68,9 @@ def _check(what: str, gpu_memory_gb: float | None) -> Checked:
     settings = Settings.from_environment()
     with lines_named(text, where=what):
         plan = check_spec(parse_spec(document), scene_root=settings.scene_root)
+        if plan.spec.search.warm_start.sweeps:
+            with open_store(settings) as store:
+                store.check_earlier(plan.spec)
         return check_sweep(plan, gpu_memory_gb=gpu_memory_gb, runs_here=settings.ray_address is None)
 
 

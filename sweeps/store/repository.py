@@ -113,6 +113,14 @@ class Repository:
         search = spec.search.model_copy(update={"warm_start": warm.model_copy(update={"sweeps": ids})})
         return spec.model_copy(update={"search": search})
 
+    def check_earlier(self, spec: SweepSpec) -> None:
+        """Refuse a sweep that `create_sweep` would refuse for what it starts from.
+
+        Raises:
+            InvalidSpec: a sweep of its warm start is not there, or several have the name.
+        """
+        self._with_ids(spec)
+
     def _of_key(self, key: str | None, body_hash: str) -> SweepRecord | None:
         if key is None:
             return None

@@ -124,6 +124,10 @@ class TestCreate:
         assert answer.status_code == status
         assert str(problem(answer)["type"]).endswith(f":{slug}")
 
+    def test_an_option_without_effect_is_told(self, client: TestClient, spec: dict[str, object]) -> None:
+        warnings = client.post(URL, json={**spec, "fidelity": {"eta": 5}}).json()["warnings"]
+        assert [warning for warning in warnings if warning.startswith("fidelity.eta=5: there are no rungs")]
+
     def test_what_this_machine_can_never_run_is_refused_unless_a_cluster_runs_it(
         self, client: TestClient, spec: dict[str, object]
     ) -> None:

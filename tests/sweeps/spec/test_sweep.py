@@ -104,6 +104,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"constraints": {"peak_memory": 8.0}}, "constraints.peak_memory", "did you mean peak_memory_gb"),
     ({"constraints": {"peak_memory_gb": 0.0}}, "constraints.peak_memory_gb", "above 0"),
     ({"constraints": {"ssim": 1.5}}, "constraints.ssim", "nothing can be as much; give a limit of at most 1"),
+    ({"constraints": {"psnr": 1e308}}, "constraints.psnr", "nothing can be as much; give a limit of at most 100"),
     ({"resources": {"gpus_per_trial": 1.5}}, "resources.gpus_per_trial", "give at most 1, or a whole number"),
     ({"search": {"sampler": "gpp"}}, "search.sampler", "'gp'"),
     ({"search": {"warm_start": {"presets": 1}}}, "search.warm_start.presets", "list"),
