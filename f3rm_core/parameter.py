@@ -117,10 +117,13 @@ class Parameter:
                 raise InvalidParameter(self.name, value, "give true or false")
             return value
         if self.kind == "str":
+            wanted = f"give one of {', '.join(self.choices)}" if self.choices else "give a text"
             if not isinstance(value, str):
-                raise InvalidParameter(self.name, value, "give a text")
+                # YAML 1.1 reads off as false.
+                hint = " (YAML reads on, off, yes and no as true or false: write it in quotes)"
+                raise InvalidParameter(self.name, value, wanted + (hint if isinstance(value, bool) else ""))
             if self.choices and value not in self.choices:
-                raise InvalidParameter(self.name, value, f"give one of {', '.join(self.choices)}")
+                raise InvalidParameter(self.name, value, wanted)
             return value
         return self._check_number(value, integer=self.kind == "int", whole=value)
 

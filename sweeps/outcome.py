@@ -196,7 +196,9 @@ class Outcome:
             return self.trials[winner.number], winner.reason
         if trial not in self.trials:
             done = ", ".join(map(str, sorted(self.trials)[:10])) or "none so far"
-            raise UnknownTrial(f"trial {trial} of sweep {self.sweep.id}: not completed; completed: {done}")
+            there = any(trial == other.number for other in self.all_trials)
+            what = "not completed" if there else "no such trial"
+            raise UnknownTrial(f"trial {trial} of sweep {self.sweep.id}: {what}; completed: {done}")
         return self.trials[trial], f"trial {trial}, chosen by its number"
 
 

@@ -104,6 +104,7 @@ def checked_view(checked: Checked) -> dict[str, Any]:
         "samples": checked.samples,
         "forbidden": checked.forbidden,
         "findings": [{**asdict(finding), "parameters": dict(finding.parameters)} for finding in checked.findings],
+        "warnings": list(checked.warnings),
         "memory": None if checked.memory is None else memory_view(checked.memory),
         "sharing": None if checked.sharing is None else asdict(checked.sharing),
     }

@@ -87,9 +87,10 @@ def create_sweep(
 ) -> SubmittedSweep:
     """Checks the whole spec (parameters, base, scene, objectives, rules), stores the sweep as `queued` and starts its
     driver. The spec may be JSON or YAML. Nothing is stored of a spec that can't work, nor of one of whose space a part
-    breaks a rule of severity `error` that `allow` does not name."""
+    breaks a rule of severity `error` that `allow` does not name, nor of one whose trials need more CPUs or GPUs than
+    this machine has, unless they run on a Ray cluster."""
     plan = check_spec(parse_spec(text), scene_root=settings.sweeps.scene_root)
-    warnings = refuse_errors(plan)
+    warnings = refuse_errors(plan, runs_here=settings.sweeps.ray_address is None)
     record, created = store.create_sweep(plan.spec, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)

@@ -68,7 +68,9 @@ class SweepPage(BaseModel):
 class SubmittedSweep(Sweep):
     """A sweep that was asked for, and what to beware of in it."""
 
-    warnings: list[str] = Field(description="What the rules found that does not refuse it; see POST /configs/check.")
+    warnings: list[str] = Field(
+        description="What does not refuse it: of the rules, see POST /configs/check, and options without effect."
+    )
 
 
 class Failure(BaseModel):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import typer
 
-from f3rm_core import names_weight_file
+from f3rm_core import UsageError, names_weight_file
 from sweeps.cli.client import Client, NoService
 from sweeps.cli.exits import CommandFailed
 from sweeps.cli.output import (
@@ -83,7 +83,7 @@ def submit(
     try:
         with open_store(settings) as store:
             store.get_sweep(sweep["id"])
-            _watch(store, settings, sweep["id"], as_json=as_json)
+            _watch(store, settings, sweep["id"], as_json=as_json, server=server)
     except (UnknownSweep, NoStore):
         raise CommandFailed(
             f"sweep {sweep['id']} was accepted by {client.url}, but it is not in the store {shown_store(settings)}: "
@@ -206,7 +206,7 @@ def resume(
             return
         resumed = client.resume(sweep_id)
         if watch:
-            _watch(store, settings, sweep_id, as_json=as_json)
+            _watch(store, settings, sweep_id, as_json=as_json, server=server)
         elif as_json:
             print_json(resumed)
         else:
@@ -228,9 +228,18 @@ def _watch(
     sweep_id: str,
     *,
     as_json: bool,
+    server: str | None = None,
     driver_ended: Callable[[], bool] | None = None,
 ) -> None:
-    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended)
+    def service_answers() -> bool:
+        try:
+            Client.find(settings, server)
+        except (NoService, UsageError):
+            return False
+        return True
+
+    answers = None if driver_ended else service_answers
+    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended, service_answers=answers)
     if as_json:
         print_json(sweep_view(record))
     if record.state == "completed":

@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
 from sweeps.errors import InvalidSpec, Issue
 from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
-from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
+from sweeps.spec.documents import (
+    NAME,
+    NOT_EMPTY,
+    issues_of,
+    lines_named,
+    no_such_parameter,
+    parse_document,
+    read_text,
+    suggestion,
+)
 from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
 from sweeps.spec.presets import overlay, preset_in
 from sweeps.spec.rules import RULE_IDS
@@ -23,6 +32,7 @@ from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 from sweeps.spec.warm_start import preset_points
 
 MAX_TRIALS = 100_000
+_RULES_LISTED = "`f3rm-sweeps check` names those that a sweep breaks, docs/rules.md all"
 
 
 Sampler = Literal["auto", "model", "tpe", "gp", "nsga2", "random", "qmc"]
@@ -97,9 +107,9 @@ class Resources(_Part):
 class SweepSpec(_Part):
     """A sweep as a user writes it, in YAML or JSON. Use `parse_spec` or `read_spec` for errors in the user's words."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    scene: str = Field(default="embedded:tabletop", pattern=r"^[^\x00]+$")
-    base: str = Field(default="f3rm_default", pattern=r"^[^\x00]+$")
+    name: str = Field(pattern=NAME)
+    scene: str = Field(default="embedded:tabletop", pattern=NOT_EMPTY)
+    base: str = Field(default="f3rm_default", pattern=NOT_EMPTY)
     parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed values over the base.")
     kind: Literal["search", "ablation"] = Field(
         default="search", description="search: a sampler proposes trials; ablation: each arm is trained as it stands."
@@ -283,7 +293,7 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
     for name, value in spec.parameters.items():
         field = f"parameters.{name}"
         if name not in PARAMETERS:
-            issues.append(Issue(field, value, f"no such parameter{suggestion(name, PARAMETERS)}"))
+            issues.append(Issue(field, value, no_such_parameter(name)))
             continue
         try:
             PARAMETERS[name].check(value)
@@ -294,7 +304,7 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
 
 def _check_allowed(spec: SweepSpec) -> list[Issue]:
     return [
-        Issue(f"allow.{index}", rule, f"no such rule{suggestion(rule, RULE_IDS)}")
+        Issue(f"allow.{index}", rule, f"no such rule{suggestion(rule, RULE_IDS, listed=_RULES_LISTED)}")
         for index, rule in enumerate(spec.allow)
         if rule not in RULE_IDS
     ]
@@ -326,11 +336,12 @@ def _check_gpus(spec: SweepSpec) -> list[Issue]:
 
 
 def _check_rungs(spec: SweepSpec) -> list[Issue]:
-    issues = [
-        Issue(f"fidelity.rungs.{index}", steps, "give at least 1 training step")
-        for index, steps in enumerate(spec.fidelity.rungs)
-        if steps < 1
-    ]
+    issues = []
+    for index, steps in enumerate(spec.fidelity.rungs):
+        try:
+            PARAMETERS["max_num_iterations"].check(steps)
+        except InvalidParameter as error:
+            issues.append(Issue(f"fidelity.rungs.{index}", steps, error.remedy))
     issues += [
         Issue(f"fidelity.rungs.{index + 1}", later, f"is not above the rung before it ({earlier}); give rising steps")
         for index, (earlier, later) in enumerate(itertools.pairwise(spec.fidelity.rungs))

@@ -113,6 +113,14 @@ class Repository:
         search = spec.search.model_copy(update={"warm_start": warm.model_copy(update={"sweeps": ids})})
         return spec.model_copy(update={"search": search})
 
+    def check_earlier(self, spec: SweepSpec) -> None:
+        """Refuse a sweep that `create_sweep` would refuse for what it starts from.
+
+        Raises:
+            InvalidSpec: a sweep of its warm start is not there, or several have the name.
+        """
+        self._with_ids(spec)
+
     def _of_key(self, key: str | None, body_hash: str) -> SweepRecord | None:
         if key is None:
             return None
@@ -137,23 +145,22 @@ class Repository:
             return sweep_record(sweep_row(session, sweep_id), counts_of(session, [sweep_id])[sweep_id])
 
     def find_sweep(self, words: str) -> SweepRecord:
-        """A sweep by its id, the beginning of its id, or its name where only one has it.
+        """A sweep by its id, else by its name, else by the beginning of its id; the last two where only one fits.
 
         Raises:
             UnknownSweep: none fits, or several do.
         """
+        if not words:
+            raise UnknownSweep("sweep '': give its id, its beginning, or its name")
+        fits = (SweepRow.id == words, SweepRow.name == words, SweepRow.id.startswith(words, autoescape=True))
         with self.database.read() as session:
-            exact = session.scalars(select(SweepRow.id).where(SweepRow.id == words)).all()
-            found = (
-                exact
-                or session.scalars(
-                    select(SweepRow.id).where(SweepRow.id.startswith(words, autoescape=True) | (SweepRow.name == words))
-                ).all()
-            )
+            found = next(filter(None, (session.scalars(select(SweepRow.id).where(fit)).all() for fit in fits)), [])
         if len(found) == 1:
             return self.get_sweep(found[0])
         if found:
-            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit ({', '.join(found[:5])}); give the whole id")
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            shown = f"{', '.join(found[:5])}{more}"
+            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit ({shown}); give the whole id")
         raise UnknownSweep(f"sweep {words!r}: no such sweep; `f3rm-sweeps list` shows them")
 
     def list_sweeps(

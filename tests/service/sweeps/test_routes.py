@@ -124,6 +124,24 @@ class TestCreate:
         assert answer.status_code == status
         assert str(problem(answer)["type"]).endswith(f":{slug}")
 
+    def test_an_option_without_effect_is_told(self, client: TestClient, spec: dict[str, object]) -> None:
+        warnings = client.post(URL, json={**spec, "fidelity": {"eta": 5}}).json()["warnings"]
+        assert [warning for warning in warnings if warning.startswith("fidelity.eta=5: there are no rungs")]
+
+    def test_what_this_machine_can_never_run_is_refused_unless_a_cluster_runs_it(
+        self, client: TestClient, spec: dict[str, object]
+    ) -> None:
+        from dataclasses import replace
+
+        greedy = {**spec, "resources": {"cpus_per_trial": 1024}}
+        answer = client.post(URL, json=greedy)
+        assert (answer.status_code, problem(answer)["field"]) == (422, "resources.cpus_per_trial")
+        assert "=1024: this machine has " in str(problem(answer)["detail"])
+        assert client.get(URL).json()["items"] == []
+        settings: ServiceSettings = client.app.state.settings  # type: ignore[attr-defined]
+        client.app.state.settings = replace(settings, sweeps=replace(settings.sweeps, ray_address="auto"))  # type: ignore[attr-defined]
+        assert client.post(URL, json=greedy).status_code == 201
+
     def test_a_key_that_is_too_long(self, client: TestClient, spec: dict[str, object]) -> None:
         answer = client.post(URL, json=spec, headers={"Idempotency-Key": "k" * 256})
         assert answer.status_code == 422

@@ -119,6 +119,25 @@ class TestSweeps:
         with pytest.raises(UnknownSweep, match="no such sweep"):
             repository.find_sweep("%")
 
+    def test_a_name_comes_before_the_beginning_of_an_id_and_an_id_before_a_name(self, repository: Repository) -> None:
+        first = a_sweep(repository, "first")
+        named = a_sweep(repository, first.id[:4])
+        assert repository.find_sweep(first.id[:4]).id == named.id
+        assert repository.find_sweep(first.id[:5]).id == first.id
+        a_sweep(repository, first.id)
+        assert repository.find_sweep(first.id).id == first.id
+
+    def test_no_words_find_no_sweep(self, repository: Repository) -> None:
+        a_sweep(repository)
+        with pytest.raises(UnknownSweep, match=r"^sweep '': give its id, its beginning, or its name$"):
+            repository.find_sweep("")
+
+    def test_of_many_that_fit_some_are_named_and_the_others_counted(self, repository: Repository) -> None:
+        ids = [a_sweep(repository, "one").id for _ in range(7)]
+        with pytest.raises(UnknownSweep, match=r"7 sweeps fit \((s\w+, ){4}s\w+ and 2 more\); give") as one:
+            repository.find_sweep("one")
+        assert sum(sweep_id in str(one.value) for sweep_id in ids) == 5
+
 
 class TestCancelAndResume:
     def test_a_queued_sweep_is_cancelled_at_once(self, repository: Repository) -> None:
