@@ -53,7 +53,8 @@ class CheckAnswer(BaseModel):
     forbidden: float = Field(description="Share of them that breaks an error which is not allowed.")
     findings: list[RuleFinding] = Field(description="Errors first, then by share.")
     warnings: list[str] = Field(
-        description="Of a sweep, beside its parameters: what has no effect, and what this machine lacks to run it."
+        description="Of a sweep, beside its parameters: what has no effect, a space with fewer configurations than "
+        "trials, and what this machine lacks to run it."
     )
     memory: PredictedPeak | None = Field(description="Null where it can't be predicted: an unknown feature model.")
     sharing: GpuSharing | None = Field(

@@ -19,6 +19,7 @@ from sweeps.spec.memory import Memory, memory_of
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 from sweeps.spec.rules import IMPOSSIBLE, RULES
 from sweeps.spec.sharing import Sharing, share_gpus
+from sweeps.spec.size import few_configurations
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec, parse_spec
 from sweeps.spec.without_effect import without_effect
 
@@ -140,7 +141,8 @@ def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None, runs_here: bo
 
 
 def _without_effect(plan: Plan, runs_here: bool) -> list[str]:
-    return [str(issue) for issue in without_effect(plan.spec, gpus=gpus_here() if runs_here else None)]
+    idle = without_effect(plan.spec, gpus=gpus_here() if runs_here else None)
+    return [str(issue) for issue in (*idle, *few_configurations(plan))]
 
 
 def memory_samples(plan: Plan) -> list[dict[str, Any]]:

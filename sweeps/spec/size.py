@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sweeps.errors import Issue
 from sweeps.spec.space import CategoricalDimension, Dimension, IntDimension, is_active, on_grid, ordered
 from sweeps.spec.sweep import Plan
 
 
-def few_configurations(plan: Plan) -> list[str]:
+def few_configurations(plan: Plan) -> list[Issue]:
     """A warning where a search's space holds fewer configurations than it has trials.
 
     Args:
@@ -19,10 +20,12 @@ def few_configurations(plan: Plan) -> list[str]:
     trials = plan.spec.budget.trials
     if plan.ablation is not None or (found := count(plan.spec.space, plan.fixed, most=trials)) >= trials:
         return []
-    return [
-        f"budget.trials={trials}: the space holds {found} configuration{'' if found == 1 else 's'}; the sampler model "
-        "ends when all were tried, the others train some again under other seeds; widen the space, or give fewer trials"
-    ]
+    held = f"{found} configuration{'' if found == 1 else 's'}"
+    remedy = (
+        f"the space holds {held}; the sampler model ends when all were tried, the others train some again under other "
+        "seeds; widen the space, or give fewer trials"
+    )
+    return [Issue("budget.trials", trials, remedy)]
 
 
 def count(space: Mapping[str, Dimension], fixed: Mapping[str, Any], *, most: int) -> int:

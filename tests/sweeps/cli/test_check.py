@@ -123,6 +123,7 @@ class TestCheck:
         self, command: Command, sweep: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sweep.write_text(sweep.read_text() + "allow: [unstable-rates]\nresources: {cpus_per_trial: 1024}\n")
+        sweep.write_text(sweep.read_text() + "budget: {trials: 2}\n")  # as many as its space holds
         ran = command("check", sweep)
         assert ran.code == 0
         assert "warning  resources.cpus_per_trial=1024: this machine has " in ran.out
