@@ -120,7 +120,7 @@ class _Table:
         from rich.console import Group
 
         parts: list[RenderableType] = [f"[bold]{sweep.name}[/] {sweep.id}  {headline(sweep, trials, waits)}"]
-        running = [trial for trial in trials if trial.state == "running"]
+        running = _running(sweep, trials)
         if running:
             shown = table(None, ["trial", "progress", "steps", "loss", "parameters"], right=["trial", "steps", "loss"])
             for trial in running:
@@ -170,8 +170,7 @@ class _Lines:
                 f"trial {trial.number} {trial.step}/{trial.total_steps} loss {number(trial.loss)}"
                 if trial.step
                 else f"trial {trial.number} is being prepared"
-                for trial in trials
-                if trial.state == "running"
+                for trial in _running(sweep, trials)
             ]
             lines.append("; ".join([headline(sweep, trials, waits), *running]))
         if lines:
@@ -213,6 +212,11 @@ def _trial_line(sweep: SweepRecord, trial: TrialRecord) -> str:
     if trial.seconds is not None:
         words.append(f"in {duration(trial.seconds)}")
     return f"{' '.join(words)}   {assignments(trial.parameters)}"
+
+
+def _running(sweep: SweepRecord, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Trials that run: none where the driver died, though the store says so until the next one."""
+    return [trial for trial in trials if trial.state == sweep.state == "running"]
 
 
 def _by_end(trials: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -229,6 +229,7 @@ class TestInterrupted:
         ran = command("watch", sweep_id)
         assert ran.code == 1
         assert f"f3rm-sweeps resume {sweep_id}" in ran.err
+        assert "is being prepared" not in ran.out
 
     def test_patience_waits_for_someone_to_resume_it(
         self, store: Repository, sweep_id: str, monkeypatch: pytest.MonkeyPatch
