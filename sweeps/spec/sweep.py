@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -251,7 +251,8 @@ def parse_spec(document: Mapping[str, Any] | str, *, where: str = "") -> SweepSp
     try:
         return SweepSpec.model_validate(dict(document))
     except ValidationError as error:
-        raise InvalidSpec(issues_of(error, SweepSpec, tags=TAGS), where=where) from None
+        issues = issues_of(error, SweepSpec, tags=TAGS)
+        raise InvalidSpec([*issues, *_faults_beside(document, issues)], where=where) from None
     except InvalidSpec as error:
         raise InvalidSpec(error.issues, where=where) from None
 
@@ -300,6 +301,26 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
         except InvalidParameter as error:
             issues.append(Issue(field, value, error.remedy))
     return issues
+
+
+def _faults_beside(document: Mapping[str, Any], unread: Sequence[Issue]) -> list[Issue]:
+    """What is wrong with the rest of a document of which some fields can't be read, so that it is told with them."""
+    places = [issue.field.split(".") for issue in unread]
+    parts = {place[0] for place in places if place[0] != "space" or len(place) == 1}
+    if not parts.isdisjoint(("kind", "arms", "claims")):  # what the rest means depends on them
+        return []
+    dimensions = {place[1] for place in places if place[0] == "space" and len(place) > 1}
+    rest = {"name": "unnamed"} | {name: value for name, value in document.items() if name not in parts}
+    if dimensions:
+        rest["space"] = {name: value for name, value in rest["space"].items() if name not in dimensions}
+    try:
+        SweepSpec.model_validate(rest)
+    except ValidationError:  # a key with a dot in it, which is still there
+        return []
+    except InvalidSpec as error:
+        told = {*parts, *({"space"} if dimensions else ())}
+        return [issue for issue in error.issues if issue.field not in told]
+    return []
 
 
 def _check_allowed(spec: SweepSpec) -> list[Issue]:

@@ -70,6 +70,21 @@ def test_a_disk_that_cant_be_written(code: int, status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/sweeps?foo=bar&limit=3", "foo: no such query parameter; known: cursor, limit, state"),
+        ("/sweeps?limits=3", "limits: no such query parameter; did you mean limit?"),
+        ("/sweeps/x/pareto?scenario=quick", "scenario: no such query parameter; none is taken here"),
+        ("/parameters?a=1&b=2", "a: no such query parameter; none is taken here (and 1 more)"),
+    ],
+)
+def test_a_query_parameter_that_no_route_takes_is_refused(client: TestClient, path: str, said: str) -> None:
+    answer = client.get(f"/api/v1{path}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+    assert answer.json()["field"] == said.split(":", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(
     ("method", "path"), [("GET", "/api/v1/nothing"), ("POST", "/api/v1/nothing"), ("GET", "/api/v1/")]
 )
 def test_nothing_below_the_api_falls_through_to_the_dashboard(client: TestClient, method: str, path: str) -> None:

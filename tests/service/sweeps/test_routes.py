@@ -124,6 +124,10 @@ class TestCreate:
         assert answer.status_code == status
         assert str(problem(answer)["type"]).endswith(f":{slug}")
 
+    def test_all_faults_are_told_at_once(self, client: TestClient, spec: dict[str, object]) -> None:
+        answer = client.post(URL, json={**spec, "objectives": ["foo"], "budget": {"trials": -1}})
+        assert {fault["field"] for fault in answer.json()["errors"]} == {"budget.trials", "objectives.0"}
+
     def test_an_option_without_effect_is_told(self, client: TestClient, spec: dict[str, object]) -> None:
         warnings = client.post(URL, json={**spec, "fidelity": {"eta": 5}}).json()["warnings"]
         assert [warning for warning in warnings if warning.startswith("fidelity.eta=5: there are no rungs")]

@@ -174,6 +174,41 @@ def test_all_faults_are_told_at_once() -> None:
     assert str(caught.value).startswith("spec.yaml: ")
 
 
+@pytest.mark.parametrize(
+    ("parts", "fields"),
+    [
+        (
+            {
+                "space": {"lr": {"type": "float", "low": 1.0, "high": 0.0}, "max_res": {"type": "int", "low": "x"}},
+                "objectives": ["foo"],
+                "budget": {"trials": -1},
+            },
+            {
+                "budget.trials",
+                "space.max_res.low",
+                "space.max_res.high",
+                "space.lr.low",
+                "space.lr.high",
+                "objectives.0",
+            },
+        ),
+        ({"space": {"a.b": 3}, "objectives": ["foo"]}, {"space.a.b"}),  # which key is at fault is not known
+        ({"nmae": 1, "objectives": ["foo"]}, {"nmae", "objectives.0"}),
+        ({"name": None, "allow": ["foo"]}, {"name", "allow.0"}),
+        ({"space": {"lr": {"type": "float"}}}, {"space.lr.low", "space.lr.high"}),
+        ({"space": 3, "parameters": {"lrr": 1}}, {"space", "parameters.lrr"}),
+        ({"kind": "x", "arms": {"a": {}}}, {"kind"}),  # what the arms are is not known
+        ({"kind": "ablation", "space": {}, "claims": 3, "constraints": {"psnr": "x"}}, {"claims", "constraints.psnr"}),
+    ],
+)
+def test_a_field_that_cant_be_read_hides_no_other_fault(parts: dict[str, Any], fields: set[str]) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(document(**parts))
+    found = [issue.field for issue in caught.value.issues]
+    assert set(found) == fields
+    assert len(found) == len(fields)
+
+
 def test_conditions_in_a_circle_are_refused() -> None:
     space = {
         "feat_use_pe": {"type": "categorical", "choices": [True, False], "when": {"feat_pe_n_freq": 2}},
