@@ -161,8 +161,8 @@ def show_picture(sweep_id: SweepId, number: TrialNumber, name: str, store: Store
     responses=problem_docs(404, 409),
 )
 def cancel_sweep(sweep_id: SweepId, store: Store) -> Sweep:
-    """Stops it: at once where no driver runs it, else within seconds. Results so far stay. Cancelling a cancelled
-    sweep changes nothing."""
+    """Stops it: at once where no driver runs it, or its driver dies, else within seconds. Results so far stay.
+    Cancelling a cancelled sweep changes nothing."""
     return sweep_detail(store.request_cancel(sweep_id))
 
 

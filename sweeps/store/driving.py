@@ -28,7 +28,7 @@ from sweeps.store.rows import (
     trial_row,
 )
 from sweeps.store.states import FINISHED_SWEEP
-from sweeps.store.transitions import cancel_now, close_attempt, fail_trial, is_live, release
+from sweeps.store.transitions import cancel_now, close_attempt, fail_trial, interrupt_now, is_live, release
 
 LEASES_AWAY = 2
 """A driver that has not reached its store for so many times its lease gives the sweep up."""
@@ -359,13 +359,14 @@ class DrivenSweep:
 
     @patiently
     def interrupt(self, message: str) -> None:
-        """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
+        """Stop driving: trials that run are queued again, and the try does not count. Nothing ends but a sweep that was
+        to be cancelled."""
         with self.database.write() as session:
             sweep, lease = self._held(session)
             for attempt in open_attempts(session, self.sweep_id):
                 self._close(session, attempt, "interrupted", message)
-            sweep.state = "interrupted"
-            release(lease, self.database.now(session))
+            release(lease, now := self.database.now(session))
+            interrupt_now(session, sweep, now)
 
     def _in_state(self, state: str, session: Session, number: int) -> TrialRow:
         trial = trial_row(session, self.sweep_id, number, lock=True)

@@ -1,6 +1,7 @@
 """What users do with sweeps: create, look, cancel, resume. For the command line and the service.
 
-A running sweep whose driver has died is shown as `interrupted`: every read settles that first.
+A running sweep whose driver has died is shown as `interrupted`, or as `cancelled` where it was to be: every read
+settles that first.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from sweeps.store.rows import (
     trial_record,
     trial_row,
 )
-from sweeps.store.states import RESUMABLE, RETRIED_ON_RESUME, SweepState, TrialState
-from sweeps.store.transitions import cancel_now, is_live, queue_again
+from sweeps.store.states import RESUMABLE, RETRIED_ON_RESUME, SWEEP_STATES, SweepState, TrialState
+from sweeps.store.transitions import cancel_now, interrupt_now, is_live, queue_again
 
 MAX_PAGE = 500
 _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"  # none that look alike
@@ -202,10 +203,13 @@ class Repository:
                     cancel_now(session, row, self.database.now(session))
         return self.get_sweep(sweep_id)
 
-    def request_resume(self, sweep_id: str) -> SweepRecord:
+    def request_resume(self, sweep_id: str, *, states: frozenset[SweepState] = RESUMABLE) -> SweepRecord:
         """Queue an interrupted, failed or cancelled sweep again; then start its driver.
 
         Of a failed sweep, trials that another try may mend are queued again; of a cancelled one, its cancelled trials.
+
+        Args:
+            states: that it may be in, beside queued; fewer where nobody asked, so that a cancellation stands.
 
         Raises:
             UnknownSweep: there is none.
@@ -214,10 +218,8 @@ class Repository:
         self.settle()
         with self.database.write() as session:
             row = sweep_row(session, sweep_id, lock=True)
-            if row.state not in RESUMABLE and row.state != "queued":
-                raise WrongState(
-                    f"sweep {sweep_id} is {row.state}: only interrupted, failed and cancelled sweeps can be resumed"
-                )
+            if row.state not in states and row.state != "queued":
+                raise WrongState(f"sweep {sweep_id} is {row.state}: only {_listed(states)} sweeps can be resumed")
             trials = list(session.scalars(select(TrialRow).where(TrialRow.sweep_id == sweep_id)))
             for trial in trials:
                 if trial.state == "cancelled" or (
@@ -277,7 +279,8 @@ class Repository:
             return session.scalar(select(LeaseRow.acquired_at).where(LeaseRow.sweep_id == sweep_id))
 
     def settle(self) -> list[str]:
-        """Mark running sweeps whose driver is dead as interrupted. Returns their ids."""
+        """Mark running sweeps whose driver is dead as interrupted, or as cancelled where they were to be. Returns their
+        ids."""
         query = select(SweepRow, LeaseRow).outerjoin(LeaseRow).where(SweepRow.state == "running")
         with self.database.read() as session:
             now = self.database.now(session)
@@ -290,7 +293,7 @@ class Repository:
             rows = session.execute(query.where(SweepRow.id.in_(dead)).with_for_update(of=SweepRow)).all()
             for sweep, lease in rows:
                 if not is_live(lease, now):  # it may have been renewed or taken over since
-                    sweep.state = "interrupted"
+                    interrupt_now(session, sweep, now)
                     settled.append(sweep.id)
         return settled
 
@@ -360,6 +363,11 @@ class Repository:
         with self.database.read() as session:
             trial_row(session, sweep_id, number)
             return [report_record(row) for row in session.scalars(query.order_by(ReportRow.id))]
+
+
+def _listed(states: frozenset[SweepState]) -> str:
+    *others, last = (state for state in SWEEP_STATES if state in states)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _new_id() -> str:

@@ -12,6 +12,7 @@ from sweeps.errors import (
     IdempotencyConflict,
     InvalidCursor,
     InvalidSpec,
+    LeaseLost,
     StaleAttempt,
     UnknownSweep,
     UnknownTrial,
@@ -150,6 +151,27 @@ class TestCancelAndResume:
         assert repository.get_trial(sweep.id, 0).state == "cancelled"
         with pytest.raises(StaleAttempt, match="cancelled"):
             AttemptStore(repository.database).finish(attempt.token, GOOD)
+
+    @pytest.mark.parametrize("end", ["death", "stop"])
+    def test_a_cancellation_outlives_the_driver_that_has_not_seen_it(
+        self, repository: Repository, clock: Any, end: str
+    ) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        launch(held)
+        assert repository.request_cancel(sweep.id).state == "running"
+        if end == "stop":
+            held.interrupt("its driver was stopped")
+        clock.forward(60)
+        assert repository.sweeps_to_start() == []
+        assert repository.get_sweep(sweep.id).state == "cancelled"
+        assert repository.get_trial(sweep.id, 0).state == "cancelled"
+        with pytest.raises(WrongState, match="is cancelled: only interrupted sweeps"):
+            repository.request_resume(sweep.id, states=frozenset(("interrupted",)))
+        with pytest.raises(LeaseLost):
+            held.renew()
+        assert repository.request_resume(sweep.id).state == "queued"
+        assert not drive(repository, sweep.id).renew()
 
     def test_a_cancelled_sweep_goes_on_where_it_was(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
