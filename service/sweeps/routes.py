@@ -88,7 +88,7 @@ def create_sweep(
     breaks a rule of severity `error` that `allow` does not name."""
     plan = check_spec(parse_spec(text), scene_root=settings.sweeps.scene_root)
     warnings = refuse_errors(plan)
-    record, created = store.create_sweep(plan.spec, idempotency_key=idempotency_key)
+    record, created = store.create_sweep(plan.spec, resolved=plan.resolved, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)
     response.status_code = 201 if created else 200

@@ -201,7 +201,7 @@ class _Drive:
     def _drive(self) -> None:
         sweep = self.held.sweep()
         spec = SweepSpec.model_validate(sweep.spec)
-        plan = check_spec(spec, scene_root=self.settings.scene_root)
+        plan = check_spec(spec, scene_root=self.settings.scene_root, resolved=sweep.resolved)
         log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
 
         set_environment(self.settings, self.held.sweep_id)

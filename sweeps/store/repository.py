@@ -11,18 +11,20 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep, WrongState
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import Resolved, SweepSpec
 from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
 from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
+    RESOLVED,
     attempt_record,
     counts_of,
     lease_record,
@@ -61,11 +63,14 @@ class Repository:
 
     # Sweeps
 
-    def create_sweep(self, spec: SweepSpec, *, idempotency_key: str | None = None) -> tuple[SweepRecord, bool]:
+    def create_sweep(
+        self, spec: SweepSpec, *, resolved: Resolved | None = None, idempotency_key: str | None = None
+    ) -> tuple[SweepRecord, bool]:
         """Store a new sweep, queued.
 
         Args:
             spec: the checked spec.
+            resolved: what its presets say now, for every drive of it; None: each drive reads them.
             idempotency_key: the same key and spec again give the same sweep.
 
         Returns:
@@ -84,7 +89,7 @@ class Repository:
                 row = SweepRow(
                     id=_new_id(),
                     name=spec.name,
-                    spec=body,
+                    spec=body if resolved is None else {**body, RESOLVED: asdict(resolved)},
                     state="queued",
                     trials_planned=spec.trials_planned,
                     created_at=self.database.now(session),

@@ -9,8 +9,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sweeps.errors import UnknownSweep, UnknownTrial
+from sweeps.spec.sweep import Resolved
 from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Process, ReportRecord, RungRecord, SweepRecord, TrialRecord
+
+RESOLVED = "resolved"
+"""Where a sweep's presets, resolved, are kept: in the column of its spec, beside what the user wrote."""
 
 
 def sweep_row(session: Session, sweep_id: str, *, lock: bool = False) -> SweepRow:
@@ -69,10 +73,12 @@ def silent_attempts(session: Session, sweep_id: str, *, since: datetime) -> list
 
 def sweep_record(row: SweepRow, counts: Mapping[str, int]) -> SweepRecord:
     """A sweep's row as a plain value."""
+    spec = {name: value for name, value in row.spec.items() if name != RESOLVED}
     return SweepRecord(
         id=row.id,
         name=row.name,
-        spec=row.spec,
+        spec=spec,
+        resolved=Resolved(**row.spec[RESOLVED]) if RESOLVED in row.spec else None,
         state=row.state,  # type: ignore[arg-type]
         trials_planned=row.trials_planned,
         counts=counts,

@@ -19,7 +19,7 @@ from sweeps.errors import (
     WrongState,
 )
 from sweeps.search.study import open_storage
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import Resolved, SweepSpec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
@@ -46,6 +46,17 @@ class TestSweeps:
         repository.create_sweep(a_spec(), idempotency_key="k")
         with pytest.raises(IdempotencyConflict, match="'k'"):
             repository.create_sweep(a_spec(trials=4), idempotency_key="k")
+
+    def test_what_its_presets_say_is_kept_beside_the_spec(self, repository: Repository) -> None:
+        resolved = Resolved({"num_levels": 8, "num_proposal_samples_per_ray": [256, 96]}, [{"max_res": 64}])
+        created, _ = repository.create_sweep(a_spec(), resolved=resolved, idempotency_key="k")
+        found = repository.get_sweep(created.id)
+        assert found.resolved == created.resolved == resolved
+        assert SweepSpec.model_validate(dict(found.spec)) == a_spec()
+        changed = Resolved({"num_levels": 4}, [])  # a preset's file was edited: the key's sweep stays what it was
+        again, is_new = repository.create_sweep(a_spec(), resolved=changed, idempotency_key="k")
+        assert (again.id, again.resolved, is_new) == (created.id, resolved, False)
+        assert a_sweep(repository, "older").resolved is None
 
     def test_earlier_sweeps_are_stored_by_their_ids(self, repository: Repository) -> None:
         kitchen, hall = a_sweep(repository, "kitchen"), a_sweep(repository, "hall")
