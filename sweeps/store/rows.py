@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -61,14 +60,6 @@ def open_attempts(session: Session, sweep_id: str, *, trial: int | None = None) 
     if trial is not None:
         query = query.where(AttemptRow.trial == trial)
     return list(session.scalars(query.order_by(AttemptRow.trial).with_for_update()))
-
-
-def silent_attempts(session: Session, sweep_id: str, *, since: datetime) -> list[tuple[AttemptRow, TrialRow]]:
-    """Attempts that have not ended, and of which nothing was heard since then: with their trials."""
-    query = select(AttemptRow, TrialRow).join(TrialRow)
-    query = query.where(AttemptRow.sweep_id == sweep_id, AttemptRow.outcome == "running", AttemptRow.started_at < since)
-    query = query.where(TrialRow.reported_at.is_(None) | (TrialRow.reported_at < since))
-    return [(attempt, trial) for attempt, trial in session.execute(query)]
 
 
 def sweep_record(row: SweepRow, counts: Mapping[str, int]) -> SweepRecord:
