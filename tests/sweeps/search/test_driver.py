@@ -20,7 +20,7 @@ from f3rm_core import UsageError
 from sweeps.driver_process import STORE_AWAY
 from sweeps.errors import LeaseHeld, StaleAttempt, StoreUnavailable, WrongState
 from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, _Drive, run_sweep
-from sweeps.search.study import NUMBER, Study, open_storage
+from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec, trial_seed
 from sweeps.store.attempts import AttemptStore
@@ -236,11 +236,11 @@ def test_a_base_that_was_edited_or_moved_since_changes_nothing(
     base.write_text("name: mine\nbase: demo_cpu\nparameters: {num_levels: 4}\n")
     plans: list[Plan] = []
 
-    def conductor(self: _Drive, study: Study, plan: Plan) -> None:
+    def cluster(settings: Settings, plan: Plan, *, sweep_folder: Path) -> None:
         plans.append(plan)
         raise UsageError("far enough")
 
-    monkeypatch.setattr(_Drive, "_conductor", conductor)
+    monkeypatch.setattr("sweeps.search.cluster.ray_cluster", cluster)
     for sweep in (kept, older):
         assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == FAILED
     base.unlink()
