@@ -234,7 +234,7 @@ class Repository:
             ends = Counter(
                 trial.failure_reason or "stopped at a rung" for trial in trials if trial.state in ("failed", "pruned")
             )
-            if row.state == "failed" and ends.total() >= row.trials_planned:
+            if row.state == "failed" and ends.total() >= row.spec["budget"]["trials"]:
                 listed = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
                 raise WrongState(
                     f"sweep {sweep_id}: its {ends.total()} trials have ended ({listed}) and would end so again; "

@@ -19,7 +19,7 @@ from sweeps.errors import (
     WrongState,
 )
 from sweeps.search.study import open_storage
-from sweeps.spec.sweep import Resolved, SweepSpec
+from sweeps.spec.sweep import Resolved, SweepSpec, parse_spec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
@@ -207,8 +207,12 @@ class TestCancelAndResume:
         states = [trial.state for trial in repository.all_trials(sweep.id)]
         assert states == ["queued", "failed", "failed"]
 
-    def test_a_sweep_that_would_fail_again_is_not_resumed(self, repository: Repository) -> None:
-        sweep = a_sweep(repository, trials=1)
+    @pytest.mark.parametrize("repeats", [{}, {"top": 1, "seeds": 3}])
+    def test_a_sweep_that_would_fail_again_is_not_resumed(
+        self, repository: Repository, repeats: dict[str, int]
+    ) -> None:
+        spec = parse_spec({**a_spec(trials=1).model_dump(), "search": {"repeats": repeats}})
+        sweep, _ = repository.create_sweep(spec)
         held = drive(repository, sweep.id)
         AttemptStore(repository.database).finish(launch(held).token, Failed("diverged", "NaN"))
         held.finish("failed", stop_reason="all ended")
