@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from sweeps.search.history import Goal, Start, TrialHistory
 from sweeps.search.rungs import ranking
 
+_NONE_YET = frozenset(("pruned", "paused"))
+"""States in which a trial is no training of its configuration: what waits at a rung is stopped when the sweep ends."""
+
 
 class Repeats:
     """A strategy for the time when a search is over: its best configurations again.
@@ -36,7 +39,7 @@ class Repeats:
         best = [(number, rank) for number, rank in ranks.items() if rank.feasible]
         for number, rank in best[: self._top]:
             parameters = history[number].parameters
-            trainings = sum(trial.parameters == parameters and trial.state != "pruned" for trial in history)
+            trainings = sum(trial.parameters == parameters and trial.state not in _NONE_YET for trial in history)
             if trainings < self._seeds:
                 reason = f"{rank}: training {trainings + 1} of {self._seeds} of trial {number}'s configuration"
                 return Start(parameters, reason, to_end=True)
