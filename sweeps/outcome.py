@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from f3rm_core import Metric
-from sweeps.analysis.export import differences
+from sweeps.analysis.export import base_of, differences
 from sweeps.analysis.hypervolume import Growth, Stretch, growth
 from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
@@ -209,7 +209,7 @@ def repeat_command(sweep: SweepRecord, trial: TrialRecord) -> str:
         sweep: the trial's sweep.
         trial: the trial.
     """
-    base = str(sweep.spec["base"])
+    base = base_of(sweep)
     words = ["f3rm-sweeps", "train", "--preset", base, "--scene", str(sweep.spec["scene"])]
     for name, value in differences(load_preset(base).resolved, trial.configuration).items():
         words += ["--set", f"{name}={json.dumps(value)}"]  # JSON is YAML, in which values are read

@@ -91,7 +91,7 @@ def create_sweep(
     this machine has, unless they run on a Ray cluster."""
     plan = check_spec(parse_spec(text), scene_root=settings.sweeps.scene_root)
     warnings = refuse_errors(plan, runs_here=settings.sweeps.ray_address is None)
-    record, created = store.create_sweep(plan.spec, idempotency_key=idempotency_key)
+    record, created = store.create_sweep(plan.spec, resolved=plan.resolved, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)
     response.status_code = 201 if created else 200
@@ -164,8 +164,8 @@ def show_picture(sweep_id: SweepId, number: TrialNumber, name: str, store: Store
     responses=problem_docs(404, 409),
 )
 def cancel_sweep(sweep_id: SweepId, store: Store) -> Sweep:
-    """Stops it: at once where no driver runs it, else within seconds. Results so far stay. Cancelling a cancelled
-    sweep changes nothing."""
+    """Stops it: at once where no driver runs it, or its driver dies, else within seconds. Results so far stay.
+    Cancelling a cancelled sweep changes nothing."""
     return sweep_detail(store.request_cancel(sweep_id))
 
 

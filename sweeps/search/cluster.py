@@ -48,6 +48,11 @@ class Slots:
     gpus: float
     sharing: Sharing | None = None
 
+    @property
+    def device(self) -> str:
+        """What trials run on, for the prediction of their memory and for whose results are comparable."""
+        return "cuda" if self.gpus else "cpu"
+
 
 @contextmanager
 def ray_cluster(settings: Settings, plan: Plan, *, sweep_folder: Path) -> Iterator[Slots]:

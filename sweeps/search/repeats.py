@@ -9,6 +9,9 @@ from sweeps.analysis.scenarios import choose
 from sweeps.search.history import Goal, Start, TrialHistory
 from sweeps.search.rungs import ranking
 
+_NONE_YET = frozenset(("pruned", "paused"))
+"""States in which a trial is no training of its configuration: what waits at a rung is stopped when the sweep ends."""
+
 
 class Repeats:
     """A strategy for the time when a search is over: its best configurations again.
@@ -42,7 +45,7 @@ class Repeats:
             best.sort(key=lambda number: number != winner)
         for number in best[: self._top]:
             parameters = history[number].parameters
-            trainings = sum(trial.parameters == parameters and trial.state != "pruned" for trial in history)
+            trainings = sum(trial.parameters == parameters and trial.state not in _NONE_YET for trial in history)
             if trainings < self._seeds:
                 reason = f"{ranks[number]}: training {trainings + 1} of {self._seeds} of trial {number}'s configuration"
                 return Start(parameters, reason, to_end=True)

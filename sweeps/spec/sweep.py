@@ -167,6 +167,20 @@ class SweepSpec(_Part):
 
 
 @dataclass(frozen=True)
+class Resolved:
+    """What a sweep's presets say when it is created. It is kept with the sweep: their files may change, or go, before
+    the last of its trials has started.
+
+    Args:
+        fixed: every parameter's value where the space does not vary it.
+        first: points of the space that the presets of the warm start stand for.
+    """
+
+    fixed: Mapping[str, Any]
+    first: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A checked sweep: what its trials have in common.
 
@@ -183,6 +197,11 @@ class Plan:
     objectives: tuple[Metric, ...]
     scene: Scene
     first: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def resolved(self) -> Resolved:
+        """What its presets say: to be stored with the sweep."""
+        return Resolved(self.fixed, self.first)
 
     @property
     def budget_steps(self) -> int:
@@ -257,23 +276,20 @@ def parse_spec(document: Mapping[str, Any] | str, *, where: str = "") -> SweepSp
         raise InvalidSpec(error.issues, where=where) from None
 
 
-def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
+def check_spec(spec: SweepSpec, *, scene_root: Path | None = None, resolved: Resolved | None = None) -> Plan:
     """Check a sweep against its base preset and its scene, and return what its trials have in common.
 
     Args:
         spec: a sweep that is well formed. The plan's own has an ablation's arms spelled out: store that one.
         scene_root: folder that relative scene paths start from.
+        resolved: what its presets said when the sweep was created; None: they are read.
 
     Raises:
         InvalidSpec: names the field at fault.
         SceneError: the scene is missing or broken.
     """
-    base = preset_in("base", spec.base)
-    steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
-    # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
-    threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}
     try:
-        fixed = check_parameters(overlay(base.resolved, {**spec.parameters, **steps, **threads}))
+        fixed = check_parameters(_fixed(spec) if resolved is None else resolved.fixed)
     except InvalidParameter as error:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
     issues = [*_check_weight_file(spec, fixed), *check_reachable(spec.space, fixed)]
@@ -283,10 +299,22 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
     scene = load_scene(spec.scene, scene_root=scene_root)
     for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         issues += check_available(names, scene.metrics, spec.scene, field=field)
-    first, wrong = preset_points(spec.search.warm_start.presets, spec.space, fixed)
-    if issues + wrong:
-        raise InvalidSpec(issues + wrong)
+    first: Sequence[Mapping[str, Any]] = () if resolved is None else resolved.first
+    if resolved is None:
+        first, wrong = preset_points(spec.search.warm_start.presets, spec.space, fixed)
+        issues += wrong
+    if issues:
+        raise InvalidSpec(issues)
     return Plan(spec, fixed, objectives_of(spec.objectives), scene, tuple(first))
+
+
+def _fixed(spec: SweepSpec) -> dict[str, Any]:
+    """The base's parameters under those that the spec fixes."""
+    base = preset_in("base", spec.base)
+    steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
+    # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
+    threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}
+    return overlay(base.resolved, {**spec.parameters, **steps, **threads})
 
 
 def _check_fixed(spec: SweepSpec) -> list[Issue]:

@@ -46,6 +46,14 @@ def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
     sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
 
 
+def interrupt_now(session: Session, sweep: SweepRow, now: datetime) -> None:
+    """Note that a sweep has lost its driver: the next one goes on, unless it was to be cancelled."""
+    if sweep.cancel_requested:
+        cancel_now(session, sweep, now)
+    else:
+        sweep.state = "interrupted"
+
+
 def queue_again(session: Session, trial: TrialRow) -> None:
     """A trial that had reported at its rung waits there again; every other one trains to it."""
     rung = session.get(RungRow, (trial.sweep_id, trial.number, trial.target_step))

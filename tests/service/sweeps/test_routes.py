@@ -45,6 +45,17 @@ class TestCreate:
         del sweep["warnings"]  # told once
         assert client.get(answer.headers["location"]).json() == {**sweep, "disk_bytes": 0}
 
+    def test_the_base_is_kept_as_it_was(
+        self, client: TestClient, store: Repository, spec: dict[str, object], tmp_path: Path
+    ) -> None:
+        base = tmp_path / "mine.yaml"
+        base.write_text("name: mine\nbase: demo_cpu\nparameters: {num_levels: 8}\n")
+        sweep = client.post(URL, json={**spec, "base": str(base)}).json()
+        kept = store.get_sweep(sweep["id"]).resolved
+        assert kept is not None
+        assert kept.fixed["num_levels"] == 8
+        assert "resolved" not in sweep["spec"]
+
     def test_takes_yaml(self, client: TestClient, spec: dict[str, object]) -> None:
         text = yaml.safe_dump(spec).replace("1.0e-05", "1e-5")
         answer = client.post(URL, content=text, headers={"Content-Type": "application/yaml; charset=utf-8"})

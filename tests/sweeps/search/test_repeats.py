@@ -1,8 +1,10 @@
-"""Which configurations are trained again, played by hand: two objectives, one rung."""
+"""Which configurations are trained again, and how often, played by hand: two objectives, one rung."""
 
 from __future__ import annotations
 
 from collections import Counter
+
+import pytest
 
 from f3rm_core import METRICS
 from sweeps.analysis.scenarios import choose
@@ -46,6 +48,25 @@ def test_several_that_run_at_once_are_counted() -> None:
         history.append(TrialHistory(len(history), start.parameters or {}, "running", running_to=10))
     assert Counter(trial.parameters["feat_loss_weight"] for trial in history)[1.0] == 4
     assert len(history) == len(FRONT) + 3
+
+
+@pytest.mark.parametrize(
+    ("state", "training"),
+    [("completed", 4), ("failed", 4), ("paused", 2), ("pruned", 2)],  # the last two were never trained to the end
+)
+def test_a_twin_counts_where_it_was_trained_to_its_end(state: str, training: int) -> None:
+    goal = Goal((METRICS["psnr"],), {}, {}, (10, 90), trials=4)
+
+    def trial(number: int, max_res: int, state: str, *psnrs: float) -> TrialHistory:
+        rungs = tuple(RungResult(step, {"psnr": psnr}, 1.0) for step, psnr in zip((10, 90), psnrs, strict=False))
+        return TrialHistory(number, {"max_res": max_res}, state, rungs)
+
+    twins = [trial(number, 64, state, 19.0, 24.0) for number in (1, 2)]
+    history = [trial(0, 64, "completed", 20.0, 25.0), *twins, trial(3, 128, "pruned", 10.0)]
+    found = Repeats(goal, top=1, seeds=9).next(history)
+    assert found is not None
+    assert found.parameters == {"max_res": 64}
+    assert f"training {training} of 9 of trial 0" in found.reason
 
 
 def test_nothing_feasible_is_repeated() -> None:

@@ -320,6 +320,27 @@ class TestPlan:
             spec = parse_spec(document(scene=str(tiny_scene), parameters={"clip_pretrained": pretrained}))
             assert check_spec(spec).fixed["clip_pretrained"] == pretrained
 
+    def test_what_the_presets_said_at_first_holds(self, tiny_scene: Path, tmp_path: Path) -> None:
+        base, start = tmp_path / "mine.yaml", tmp_path / "start.yaml"
+        base.write_text("name: mine\nbase: f3rm_default\nparameters: {num_levels: 8}\n")
+        start.write_text("name: start\nbase: f3rm_default\nparameters: {feat_loss_weight: 0.5}\n")
+        spec = parse_spec(
+            document(
+                scene=str(tiny_scene),
+                base=str(base),
+                space={"feat_loss_weight": {"type": "float", "low": 0.1, "high": 1.0}},
+                search={"warm_start": {"presets": [str(start)]}},
+                fidelity={"rungs": [90]},
+            )
+        )
+        plan = check_spec(spec)
+        base.write_text("name: mine\nbase: f3rm_default\nparameters: {num_levels: 4}\n")
+        start.unlink()
+        again = check_spec(spec, resolved=plan.resolved)
+        assert (again.fixed, again.first) == (plan.fixed, plan.first)
+        assert (again.fixed["num_levels"], again.budget_steps) == (8, 90)
+        assert again.first == ({"feat_loss_weight": 0.5},)
+
     def test_a_missing_scene_is_refused(self) -> None:
         with pytest.raises(SceneError, match="nowhere"):
             check_spec(parse_spec(document(scene="nowhere")))
