@@ -11,8 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
 
-from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
+from f3rm_core import (
+    METRICS,
+    PARAMETERS,
+    InvalidParameter,
+    Metric,
+    Scene,
+    check_parameters,
+    check_weight_file,
+    load_scene,
+)
 from sweeps.errors import InvalidSpec, Issue
 from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
 from sweeps.spec.documents import (
@@ -25,7 +35,7 @@ from sweeps.spec.documents import (
     read_text,
     suggestion,
 )
-from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
+from sweeps.spec.objectives import MAX_OBJECTIVES, check_available, check_constraints, check_objectives, objectives_of
 from sweeps.spec.presets import overlay, preset_in
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
@@ -33,7 +43,8 @@ from sweeps.spec.warm_start import preset_points
 
 MAX_TRIALS = 100_000
 _RULES_LISTED = "`f3rm-sweeps check` names those that a sweep breaks, docs/rules.md all"
-
+# For OpenAPI: `check_objectives` refuses others in our words.
+_ONE_METRIC: JsonDict = {"type": "string", "enum": list(METRICS)}
 
 Sampler = Literal["auto", "model", "tpe", "gp", "nsga2", "random", "qmc"]
 
@@ -105,8 +116,9 @@ class Resources(_Part):
 
 
 class SweepSpec(_Part):
-    """A sweep as a user writes it, in YAML or JSON. Use `parse_spec` or `read_spec` for errors in the user's words."""
+    """A sweep as a user writes it, in YAML or JSON."""
 
+    # `parse_spec` and `read_spec` make one, with errors in the user's words.
     name: str = Field(pattern=NAME)
     scene: str = Field(default="embedded:tabletop", pattern=NOT_EMPTY)
     base: str = Field(default="f3rm_default", pattern=NOT_EMPTY)
@@ -122,14 +134,24 @@ class SweepSpec(_Part):
         default_factory=list, description="Claims of the guide whose arms an ablation trains, by id; or `all`."
     )
     seeds: int = Field(default=3, ge=MIN_SEEDS, le=MAX_SEEDS, description="Trials of each arm of an ablation.")
-    objectives: list[str] = Field(default_factory=lambda: ["psnr", "feature_cosine"])
-    constraints: dict[str, float] = Field(default_factory=dict)
+    objectives: list[str] = Field(
+        default_factory=lambda: ["psnr", "feature_cosine"],
+        description="One to four metrics; each knows its direction.",
+        json_schema_extra={"items": _ONE_METRIC, "minItems": 1, "maxItems": MAX_OBJECTIVES},
+    )
+    constraints: dict[str, float] = Field(
+        default_factory=dict,
+        description="Limits of metrics: at most, or at least where more of it is better.",
+        json_schema_extra={"propertyNames": _ONE_METRIC},
+    )
     search: Search = Field(default_factory=Search)
     fidelity: Fidelity = Field(default_factory=Fidelity)
     budget: Budget = Field(default_factory=Budget)
     resources: Resources = Field(default_factory=Resources)
     allow: list[str] = Field(
-        default_factory=list, description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check."
+        default_factory=list,
+        description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check.",
+        json_schema_extra={"items": {"type": "string", "enum": list(RULE_IDS)}},
     )
 
     @field_validator("claims", mode="before")
