@@ -115,10 +115,7 @@ def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
         if document is None:
             document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InvalidSpec([Issue("", MISSING, f"{line}{problem}")], where=where) from None
+        raise InvalidSpec([Issue("", MISSING, _unreadable(text, error))], where=where) from None
     except ValueError as error:  # a date that is none, a number of thousands of digits
         raise InvalidSpec([Issue("", MISSING, f"a value can't be read: {error}")], where=where) from None
     if _is_too_deep(document):
@@ -130,6 +127,20 @@ def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
         if not isinstance(key, str):
             raise InvalidSpec([Issue(str(key), MISSING, "keys must be text")], where=where)
     return document
+
+
+def _unreadable(text: str, error: yaml.YAMLError) -> str:
+    """Where and why a text is no YAML; why it is no JSON, if it begins as that does."""
+    if isinstance(error, yaml.parser.ParserError) and re.match(r'\s*\{\s*("|$)', text):
+        try:
+            json.loads(text)
+        except json.JSONDecodeError as of_json:
+            return f"line {of_json.lineno}, column {of_json.colno}: neither JSON ({of_json.msg}) nor YAML"
+        except (ValueError, RecursionError):  # well formed, and unreadable as YAML says
+            pass
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{line}{getattr(error, 'problem', None) or 'not YAML'}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
 
-from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
+from f3rm_core import (
+    METRICS,
+    PARAMETERS,
+    InvalidParameter,
+    Metric,
+    Scene,
+    check_parameters,
+    check_weight_file,
+    load_scene,
+)
 from sweeps.errors import InvalidSpec, Issue
 from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
 from sweeps.spec.documents import (
@@ -23,17 +32,17 @@ from sweeps.spec.documents import (
     no_such_parameter,
     parse_document,
     read_text,
-    suggestion,
 )
-from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
+from sweeps.spec.objectives import MAX_OBJECTIVES, check_available, check_constraints, check_objectives, objectives_of
+from sweeps.spec.parts import check_parts
 from sweeps.spec.presets import overlay, preset_in
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 from sweeps.spec.warm_start import preset_points
 
 MAX_TRIALS = 100_000
-_RULES_LISTED = "`f3rm-sweeps check` names those that a sweep breaks, docs/rules.md all"
-
+# For OpenAPI: `check_objectives` refuses others in our words.
+_ONE_METRIC: JsonDict = {"type": "string", "enum": list(METRICS)}
 
 Sampler = Literal["auto", "model", "tpe", "gp", "nsga2", "random", "qmc"]
 
@@ -105,8 +114,9 @@ class Resources(_Part):
 
 
 class SweepSpec(_Part):
-    """A sweep as a user writes it, in YAML or JSON. Use `parse_spec` or `read_spec` for errors in the user's words."""
+    """A sweep as a user writes it, in YAML or JSON."""
 
+    # `parse_spec` and `read_spec` make one, with errors in the user's words.
     name: str = Field(pattern=NAME)
     scene: str = Field(default="embedded:tabletop", pattern=NOT_EMPTY)
     base: str = Field(default="f3rm_default", pattern=NOT_EMPTY)
@@ -122,14 +132,24 @@ class SweepSpec(_Part):
         default_factory=list, description="Claims of the guide whose arms an ablation trains, by id; or `all`."
     )
     seeds: int = Field(default=3, ge=MIN_SEEDS, le=MAX_SEEDS, description="Trials of each arm of an ablation.")
-    objectives: list[str] = Field(default_factory=lambda: ["psnr", "feature_cosine"])
-    constraints: dict[str, float] = Field(default_factory=dict)
+    objectives: list[str] = Field(
+        default_factory=lambda: ["psnr", "feature_cosine"],
+        description="One to four metrics; each knows its direction.",
+        json_schema_extra={"items": _ONE_METRIC, "minItems": 1, "maxItems": MAX_OBJECTIVES},
+    )
+    constraints: dict[str, float] = Field(
+        default_factory=dict,
+        description="Limits of metrics: at most, or at least where more of it is better.",
+        json_schema_extra={"propertyNames": _ONE_METRIC},
+    )
     search: Search = Field(default_factory=Search)
     fidelity: Fidelity = Field(default_factory=Fidelity)
     budget: Budget = Field(default_factory=Budget)
     resources: Resources = Field(default_factory=Resources)
     allow: list[str] = Field(
-        default_factory=list, description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check."
+        default_factory=list,
+        description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check.",
+        json_schema_extra={"items": {"type": "string", "enum": list(RULE_IDS)}},
     )
 
     @field_validator("claims", mode="before")
@@ -150,10 +170,7 @@ class SweepSpec(_Part):
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
             *check_constraints(self.constraints),
-            *_check_rungs(self),
-            *_check_repeats(self),
-            *_check_gpus(self),
-            *_check_allowed(self),
+            *check_parts(self),
         ]
         if issues:
             raise InvalidSpec(issues)
@@ -351,14 +368,6 @@ def _faults_beside(document: Mapping[str, Any], unread: Sequence[Issue]) -> list
     return []
 
 
-def _check_allowed(spec: SweepSpec) -> list[Issue]:
-    return [
-        Issue(f"allow.{index}", rule, f"no such rule{suggestion(rule, RULE_IDS, listed=_RULES_LISTED)}")
-        for index, rule in enumerate(spec.allow)
-        if rule not in RULE_IDS
-    ]
-
-
 def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]:
     try:
         check_weight_file(fixed)
@@ -367,37 +376,3 @@ def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]
             return [Issue(f"parameters.{error.name}", error.value, error.remedy)]
         return [Issue("base", spec.base, str(error))]
     return []
-
-
-def _check_repeats(spec: SweepSpec) -> list[Issue]:
-    if spec.kind == "search" and spec.search.repeats.top and "seed" in spec.parameters:
-        remedy = "every repeat would have this seed and the same result; leave it out, or give search.repeats.top 0"
-        return [Issue("parameters.seed", spec.parameters["seed"], remedy)]
-    return []
-
-
-def _check_gpus(spec: SweepSpec) -> list[Issue]:
-    gpus = spec.resources.gpus_per_trial
-    if gpus is None or gpus <= 1 or gpus.is_integer():
-        return []
-    remedy = "Ray gives a part of one GPU, or whole ones; give at most 1, or a whole number"
-    return [Issue("resources.gpus_per_trial", gpus, remedy)]
-
-
-def _check_rungs(spec: SweepSpec) -> list[Issue]:
-    issues = []
-    for index, steps in enumerate(spec.fidelity.rungs):
-        try:
-            PARAMETERS["max_num_iterations"].check(steps)
-        except InvalidParameter as error:
-            issues.append(Issue(f"fidelity.rungs.{index}", steps, error.remedy))
-    issues += [
-        Issue(f"fidelity.rungs.{index + 1}", later, f"is not above the rung before it ({earlier}); give rising steps")
-        for index, (earlier, later) in enumerate(itertools.pairwise(spec.fidelity.rungs))
-        if later <= earlier
-    ]
-    fixed = spec.parameters.get("max_num_iterations")
-    if spec.fidelity.rungs and fixed is not None and fixed != spec.fidelity.rungs[-1]:
-        remedy = f"differs from the last of fidelity.rungs ({spec.fidelity.rungs[-1]}); give one of the two"
-        issues.append(Issue("parameters.max_num_iterations", fixed, remedy))
-    return issues

@@ -47,6 +47,15 @@ def test_every_reference_of_the_document_leads_somewhere(client: TestClient) -> 
     assert names <= set(document["components"]["schemas"])
 
 
+def test_a_sweeps_schema_names_metrics_and_rules_and_no_function(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()["components"]["schemas"]["SweepSpec"]
+    assert "parse_spec" not in schema["description"]
+    parts = schema["properties"]
+    for one in (parts["objectives"]["items"], parts["constraints"]["propertyNames"]):
+        assert one["enum"][:2] == ["psnr", "ssim"]
+    assert "unstable-rates" in parts["allow"]["items"]["enum"]
+
+
 def test_an_unforeseen_error_is_a_problem_and_tells_nothing(
     client: TestClient, store: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -163,44 +162,6 @@ class TestWatch:
         ran = command("watch", sweep.id)
         assert ran.code == 1
         assert "disk full" in ran.err
-
-
-class TestWatchQueued:
-    """A sweep in the queue: what it waits for is told, and whether anybody will start it."""
-
-    @pytest.fixture
-    def watched(self, command: Command, store: Repository, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-        """Watch a sweep, cancel it after one look, and return what was said of it."""
-
-        def watch(sweep_id: str) -> str:
-            monkeypatch.setattr("sweeps.cli.watching.time.sleep", lambda _: store.request_cancel(sweep_id))
-            return command("watch", sweep_id).out.splitlines()[0]
-
-        return watch
-
-    @pytest.fixture
-    def queued(self, store: Repository) -> str:
-        return store.create_sweep(parse_spec({**SPEC, "name": "queued"}))[0].id
-
-    @pytest.mark.usefixtures("no_service")
-    def test_without_a_service_nobody_starts_it(self, watched: Callable[[str], str], queued: str) -> None:
-        said = watched(queued)
-        assert said.endswith(
-            f"queued  0/4 trials  no service answers: f3rm-sweeps serve starts it, or f3rm-sweeps resume {queued}"
-        )
-
-    @pytest.mark.usefixtures("service")
-    def test_the_next_one_waits_for_nothing(self, watched: Callable[[str], str], queued: str) -> None:
-        assert watched(queued).endswith("queued  0/4 trials")
-
-    @pytest.mark.usefixtures("service")
-    def test_behind_others(self, watched: Callable[[str], str], store: Repository, settings: Settings) -> None:
-        running = play(store, settings, finish=False)
-        before = store.create_sweep(parse_spec({**SPEC, "name": "before"}))[0]
-        queued = store.create_sweep(parse_spec({**SPEC, "name": "queued"}))[0]
-        store.create_sweep(parse_spec({**SPEC, "name": "after"}))
-        assert watched(queued.id).endswith(f"waits for {running.id} (played) and 1 queued before it")
-        assert watched(before.id).endswith(f"waits for {running.id} (played)")
 
 
 class TestInterrupted:
