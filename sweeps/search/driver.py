@@ -99,6 +99,7 @@ class _Drive:
         self.conductor: Conductor | None = None
         self.checkpoints: KeptCheckpoints | None = None
         self._ray: list[psutil.Process] = []
+        self.overdue: set[int] = set()
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
         self._plot_at = time.monotonic() + PLOT_EVERY
@@ -151,12 +152,11 @@ class _Drive:
             self._look_after_ray()
 
     def _end_overdue(self) -> None:
-        """End workers that hang; Ray Tune then tells that they are gone."""
+        """End workers that hang, at once on this machine; Ray Tune, which then tells that they are gone, on others."""
         for attempt in self.held.fail_overdue(self._trial_hours) if self._trial_hours else ():
-            left = (
-                "" if kill_if_alive(attempt.process) else "; its worker can't be ended from here, and keeps its place"
-            )
-            log.error("trial %d: %s%s", attempt.trial, attempt.message, left)
+            log.error("trial %d: %s", attempt.trial, attempt.message)
+            kill_if_alive(attempt.process)
+            self.overdue.add(attempt.trial)
 
     def _look_after_ray(self) -> None:
         """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
@@ -254,6 +254,7 @@ class _Drive:
             trainer=self.trainer,
             is_stopping=self._stopping,
             on_cancelled=self._on_cancelled,
+            overdue=self.overdue,
         )
 
     def _conductor(self, study: Study, plan: Plan, device: str) -> Conductor:

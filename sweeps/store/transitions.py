@@ -104,6 +104,7 @@ def fail_trial(session: Session, trial: TrialRow, failure: Failed, now: datetime
     query = select(AttemptRow.started_at, AttemptRow.ended_at).where(
         AttemptRow.sweep_id == trial.sweep_id,
         AttemptRow.trial == trial.number,
+        AttemptRow.machine.is_not(None),  # what waited for room has cost nothing
         AttemptRow.outcome.in_(["failed", "lost", "interrupted"]),
     )
     in_vain = sum((ended - started).total_seconds() for started, ended in session.execute(query) if ended)

@@ -318,11 +318,13 @@ def test_a_space_that_is_used_up_ends_the_sweep_and_is_told(
 
 
 @pytest.mark.slow
-def test_a_trial_that_hangs_is_ended(
-    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
+@pytest.mark.parametrize("trainer", ["Hanging", "HangingElsewhere"])
+def test_a_trial_that_hangs_is_ended_and_keeps_no_place(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive, trainer: str
 ) -> None:
-    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 3, "trial_hours": 0.0001}))
-    assert drive(sweep, "Hanging").wait(timeout=280) == COMPLETED
+    spec = spec_of(budget={"trials": 3, "trial_hours": 0.0001}, resources={"max_concurrent": 1})
+    sweep, _ = repository.create_sweep(spec)
+    assert drive(sweep, trainer).wait(timeout=280) == COMPLETED
     trials = repository.all_trials(sweep.id)
     assert [(trial.state, trial.failure_reason) for trial in trials] == [
         ("failed", "timeout"),

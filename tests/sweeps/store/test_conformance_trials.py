@@ -128,6 +128,9 @@ class TestAttempts:
         begin(held)
         clock.forward(5)
         held.close_attempt(0, message="killed")
+        held.start_attempt(0)
+        clock.forward(50)  # Ray has no room for it, and is gone
+        held.close_attempt(0, message="killed")
         begin(held)
         clock.forward(3)
         held.renew()
