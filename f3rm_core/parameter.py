@@ -117,18 +117,20 @@ class Parameter:
                 raise InvalidParameter(self.name, value, "give true or false")
             return value
         if self.kind == "str":
+            wanted = f"give one of {', '.join(self.choices)}" if self.choices else "give a text"
             if not isinstance(value, str):
-                raise InvalidParameter(self.name, value, "give a text")
+                # YAML 1.1 reads off as false.
+                hint = " (YAML reads on, off, yes and no as true or false: write it in quotes)"
+                raise InvalidParameter(self.name, value, wanted + (hint if isinstance(value, bool) else ""))
             if self.choices and value not in self.choices:
-                raise InvalidParameter(self.name, value, f"give one of {', '.join(self.choices)}")
+                raise InvalidParameter(self.name, value, wanted)
             return value
         return self._check_number(value, integer=self.kind == "int", whole=value)
 
     def _check_number(self, value: object, *, integer: bool, whole: object) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             wanted = "an integer" if integer else "a number"
-            # YAML 1.1 reads 1e-3 as a text: the likeliest cause deserves the hint.
-            hint = " (in YAML write 1.0e-3, not 1e-3)" if isinstance(value, str) and _is_float(value) else ""
+            hint = ", without quotes" if isinstance(value, str) and _is_number(value) else ""
             raise InvalidParameter(self.name, whole, f"give {wanted}{hint}")
         if not _is_finite(value):
             raise InvalidParameter(self.name, whole, "must be finite")
@@ -154,12 +156,11 @@ def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_float(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _is_finite(value: int | float) -> bool:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from service.configs.routes import router as configs_router
 from service.dashboard import ReadOnlyDashboard
+from service.dependencies import known_queries_only
 from service.errors import PROBLEM_TYPE, ProblemError, problem_docs, problem_response, register
 from service.guard import LoopbackGuard
 from service.launcher import Launcher
@@ -74,7 +75,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     register(app)
     app.add_middleware(LoopbackGuard)
     for router in _ROUTERS:
-        app.include_router(router, prefix=API)
+        app.include_router(router, prefix=API, dependencies=[Depends(known_queries_only)], responses=problem_docs(422))
     app.add_api_route("/healthz", _healthz, tags=["health"], summary="Is it alive?", responses=problem_docs(503))
     app.add_api_route(API + "/{path:path}", _no_route, methods=_ALL_METHODS, include_in_schema=False)
     app.mount("/", ReadOnlyDashboard(settings.sweeps.store_url, settings.sweeps.artifacts_dir))

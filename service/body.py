@@ -22,7 +22,7 @@ async def body_text(request: Request) -> str:
         raise ProblemError(
             415,
             "unsupported-content-type",
-            f"Content-Type {content_type!r}: send the spec as application/json or application/yaml",
+            f"Content-Type {content_type!r}: send application/json or application/yaml",
             headers={"Accept-Post": ", ".join(BODY_TYPES)},
         )
     body = bytearray()
@@ -31,7 +31,7 @@ async def body_text(request: Request) -> str:
         if len(body) > MAX_BODY_BYTES:
             raise ProblemError(413, "body-too-large", f"the body is longer than {MAX_BODY_BYTES} bytes")
     if not body.strip():
-        raise ProblemError(400, "empty-body", "the body is empty: send a sweep's spec")
+        raise ProblemError(400, "empty-body", "the body is empty: send JSON or YAML")
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from service.errors import Fault, invalid_request
 from service.launcher import Launcher
 from service.settings import ServiceSettings
 from service.sweeps.exporter import ConfigExporter
+from sweeps.spec.documents import suggestion
 from sweeps.store.repository import MAX_PAGE, Repository
 
 
@@ -30,6 +32,19 @@ def _exporter(request: Request) -> ConfigExporter:
 def _settings(request: Request) -> ServiceSettings:
     settings: ServiceSettings = request.app.state.settings
     return settings
+
+
+async def known_queries_only(request: Request) -> None:
+    """Refuse a query parameter that the route does not take: a misspelt one would be passed over.
+
+    Raises:
+        ProblemError: names each.
+    """
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        hints = {name: suggestion(name, sorted(known)) if known else "; none is taken here" for name in unknown}
+        raise invalid_request([Fault(field=name, detail=f"no such query parameter{hints[name]}") for name in unknown])
 
 
 Store = Annotated[Repository, Depends(_store)]

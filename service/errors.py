@@ -86,7 +86,10 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="One line: what is wrong, with which value, and what to do.")
     field: str | None = Field(default=None, description="The (first) field at fault, if one is.")
-    errors: list[Fault] = Field(default_factory=list, description="All faults, where fields are at fault.")
+    errors: list[Fault] = Field(
+        default_factory=list,
+        description="All fields at fault; what a sweep's base and scene lack is told once there are none.",
+    )
 
 
 class ProblemError(Exception):

@@ -136,8 +136,8 @@ class Launcher:
             self._resume(sweep_id)
 
     def _resume(self, sweep_id: str) -> None:
-        with suppress(WrongState):  # another process was faster
-            self._repository.request_resume(sweep_id)
+        with suppress(WrongState):  # another process was faster, or it was cancelled meanwhile
+            self._repository.request_resume(sweep_id, states=frozenset(("interrupted",)))
             logger.warning("sweep %s was interrupted: resumed", sweep_id)
 
     def _fail(self, sweep_id: str, error: str) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sweeps.errors import InvalidSetting
-from sweeps.settings import Settings
+from sweeps.settings import Settings, whole_number
 
 DEFAULT_PORT = 8765
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -63,17 +63,7 @@ class ServiceSettings:
         read = {
             "sweeps": Settings.from_environment(env),
             "host": env.get("F3RM_HOST") or "127.0.0.1",
-            "port": _integer(env, "F3RM_PORT", DEFAULT_PORT),
-            "max_drivers": _integer(env, "F3RM_MAX_DRIVERS", 1),
+            "port": whole_number(env, "F3RM_PORT", default=DEFAULT_PORT, low=0),
+            "max_drivers": whole_number(env, "F3RM_MAX_DRIVERS", default=1, low=1),
         }
         return cls(**{**read, **overrides})
-
-
-def _integer(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name)
-    if not text:
-        return default
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidSetting(f"{name}={text!r}: give a whole number") from None

@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from f3rm_core import Metric
-from sweeps.analysis.export import differences
+from sweeps.analysis.export import base_of, differences
 from sweeps.analysis.hypervolume import Growth, Stretch, growth
 from sweeps.analysis.knee import Knee, knee_of
 from sweeps.analysis.pareto import front_of
 from sweeps.analysis.repeats import group_repeats, mean_results, repeats_of
-from sweeps.analysis.scenarios import Winner, choose
-from sweeps.errors import NotASearch, UnknownTrial
+from sweeps.analysis.scenarios import SCENARIOS, Winner, choose
+from sweeps.errors import NoResults, NotASearch, UnknownTrial
 from sweeps.spec.objectives import is_feasible, objectives_of
 from sweeps.spec.presets import load_preset
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
@@ -170,6 +170,20 @@ class Outcome:
         repeats = repeats_of(won.number, won.runner_up, groups, self.results, won.decided_by)
         return won if repeats is None else replace(won, repeats=repeats, reason=f"{won.reason} {repeats}")
 
+    def winners(self) -> tuple[list[Winner], dict[str, str]]:
+        """The winner of every scenario that has one, and why the others have none, by scenario.
+
+        Raises:
+            NoResults: nothing can win.
+        """
+        winners, without = [self.winner(next(iter(SCENARIOS)))], {}
+        for name in list(SCENARIOS)[1:]:
+            try:
+                winners.append(self.winner(name))
+            except NoResults as error:
+                without[name] = str(error)
+        return winners, without
+
     def chosen(self, *, scenario: str, trial: int | None) -> tuple[TrialRecord, str]:
         """The trial to export, and why it: the scenario's winner, or the trial of a given number.
 
@@ -182,7 +196,9 @@ class Outcome:
             return self.trials[winner.number], winner.reason
         if trial not in self.trials:
             done = ", ".join(map(str, sorted(self.trials)[:10])) or "none so far"
-            raise UnknownTrial(f"trial {trial} of sweep {self.sweep.id}: not completed; completed: {done}")
+            there = any(trial == other.number for other in self.all_trials)
+            what = "not completed" if there else "no such trial"
+            raise UnknownTrial(f"trial {trial} of sweep {self.sweep.id}: {what}; completed: {done}")
         return self.trials[trial], f"trial {trial}, chosen by its number"
 
 
@@ -193,7 +209,7 @@ def repeat_command(sweep: SweepRecord, trial: TrialRecord) -> str:
         sweep: the trial's sweep.
         trial: the trial.
     """
-    base = str(sweep.spec["base"])
+    base = base_of(sweep)
     words = ["f3rm-sweeps", "train", "--preset", base, "--scene", str(sweep.spec["scene"])]
     for name, value in differences(load_preset(base).resolved, trial.configuration).items():
         words += ["--set", f"{name}={json.dumps(value)}"]  # JSON is YAML, in which values are read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -55,7 +56,7 @@ class Settings:
             scene_root=_folder(env.get("F3RM_SCENE_ROOT")),
             ray_address=env.get("F3RM_RAY_ADDRESS") or None,
             lease_seconds=_number(env, "F3RM_LEASE_SECONDS", default=30.0, low=0.5),
-            max_attempts=int(_number(env, "F3RM_MAX_ATTEMPTS", default=3, low=1)),
+            max_attempts=whole_number(env, "F3RM_MAX_ATTEMPTS", default=3, low=1),
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -108,6 +109,24 @@ def _number(env: Mapping[str, str], name: str, *, default: float, low: float) ->
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not value >= low:
+    if not (value >= low and math.isfinite(value)):
         raise InvalidSetting(f"{name}={text!r}: give a number of at least {low:g}")
+    return value
+
+
+def whole_number(env: Mapping[str, str], name: str, *, default: int, low: int) -> int:
+    """A variable's whole number; the default where it is not set or empty.
+
+    Raises:
+        InvalidSetting: it is none, or below `low`.
+    """
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if value < low:
+        raise InvalidSetting(f"{name}={text!r}: give a whole number of at least {low}")
     return value

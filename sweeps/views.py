@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def sweep_view(sweep: SweepRecord, *, spec: bool = False) -> dict[str, Any]:
         "created_at": sweep.created_at,
         "started_at": sweep.started_at,
         "finished_at": sweep.finished_at,
+        "driver_seconds": sweep.driver_seconds,
         "cancel_requested": sweep.cancel_requested,
         "stop_reason": sweep.stop_reason,
         "error": sweep.error,
@@ -102,6 +104,7 @@ def checked_view(checked: Checked) -> dict[str, Any]:
         "samples": checked.samples,
         "forbidden": checked.forbidden,
         "findings": [{**asdict(finding), "parameters": dict(finding.parameters)} for finding in checked.findings],
+        "warnings": list(checked.warnings),
         "memory": None if checked.memory is None else memory_view(checked.memory),
         "sharing": None if checked.sharing is None else asdict(checked.sharing),
     }
@@ -158,6 +161,15 @@ def winner_view(outcome: Outcome, winner: Winner) -> dict[str, Any]:
         "scores": dict(winner.scores),
         "reason": winner.reason,
         "repeats": None if winner.repeats is None else _repeats_view(winner.repeats),
+    }
+
+
+def winners_view(outcome: Outcome, winners: Sequence[Winner], without: Mapping[str, str]) -> dict[str, Any]:
+    """Who wins each scenario; and why nobody wins the others, by scenario."""
+    return {
+        "sweep_id": outcome.sweep.id,
+        "winners": [winner_view(outcome, winner) for winner in winners],
+        "without_winner": dict(without),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -34,7 +34,13 @@ RESULTS: Mapping[int, Mapping[str, float]] = {
 
 
 def play(
-    store: Repository, settings: Settings, *, finish: bool = True, spec: Mapping[str, object] = SPEC
+    store: Repository,
+    settings: Settings,
+    *,
+    finish: bool = True,
+    spec: Mapping[str, object] = SPEC,
+    results: Mapping[int, Mapping[str, float]] = RESULTS,
+    weights: Sequence[float] = (1.0, 0.1, 0.01, 0.001),
 ) -> SweepRecord:
     """Play a sweep of four trials: 0, 1 and 2 complete with RESULTS, 3 fails by divergence.
 
@@ -43,12 +49,13 @@ def play(
         settings: folder of the pictures.
         finish: end the sweep; otherwise it is left running, held by this process.
         spec: the sweep.
+        results: of the trials that complete, by number; the others fail.
+        weights: feat_loss_weight of each trial.
     """
     sweep, _ = store.create_sweep(parse_spec(dict(spec)))
     driven = DrivenSweep.acquire(store.database, sweep.id, this_process(), lease_seconds=60.0, max_attempts=3)
     attempts = AttemptStore(store.database)
-    for number in range(4):
-        weight = 10.0**-number
+    for number, weight in enumerate(weights):
         own = {"feat_loss_weight": weight, "max_res": 256, "seed": 7 + number, "threads": 1}
         configuration = overlay(default_parameters(), own)
         driven.add_trial(
@@ -60,8 +67,8 @@ def play(
         )
         token = driven.start_attempt(number).token
         attempts.report(token, step=50, loss=0.25, metrics={})
-        if number in RESULTS:
-            attempts.finish(token, _completed(settings, sweep.id, number))
+        if number in results:
+            attempts.finish(token, _completed(settings, sweep.id, number, results[number]))
         else:
             attempts.finish(token, Failed("diverged", "loss became NaN at step 51; lower lr", "Traceback: NaN"))
     if finish:
@@ -118,12 +125,12 @@ def play_ablation(store: Repository, *, trials: int | None = None) -> SweepRecor
     return store.get_sweep(sweep.id)
 
 
-def _completed(settings: Settings, sweep_id: str, number: int) -> Completed:
+def _completed(settings: Settings, sweep_id: str, number: int, metrics: Mapping[str, float]) -> Completed:
     folder = settings.trial_dir(sweep_id, number)
     folder.mkdir(parents=True)
     Image.new("RGB", (4, 3), (200, 10 * number, 0)).save(folder / "panel.png")
     return Completed(
-        metrics=RESULTS[number],
+        metrics=metrics,
         backend="numba",
         device="cpu",
         threads=1,

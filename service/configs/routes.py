@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.body import body_text
 from service.configs.schemas import CheckAnswer
-from service.dependencies import Configured
+from service.dependencies import Configured, Store
 from service.errors import problem_docs
 from sweeps.spec.check import check_document
 from sweeps.spec.documents import parse_document
@@ -55,6 +55,7 @@ _BODY: dict[str, Any] = {
 def check(
     text: Annotated[str, Depends(body_text)],
     settings: Configured,
+    store: Store,
     gpu_memory_gb: Annotated[
         float | None, Query(gt=0, le=MAX_GPU_MEMORY_GB, description="Memory of a GPU that it must fit, GB.")
     ] = None,
@@ -62,5 +63,11 @@ def check(
     """Runs the rules on a preset (`name` and `base` may be left out) or on a sweep's space, JSON or YAML, and predicts
     its peak memory. The answer is 200 whatever they find; 422 means that the document itself can't work."""
     document = parse_document(text)
-    checked = check_document(document, scene_root=settings.sweeps.scene_root, gpu_memory_gb=gpu_memory_gb)
+    checked = check_document(
+        document,
+        scene_root=settings.sweeps.scene_root,
+        gpu_memory_gb=gpu_memory_gb,
+        runs_here=settings.sweeps.ray_address is None,
+        check_earlier=store.check_earlier,
+    )
     return CheckAnswer(**checked_view(checked))

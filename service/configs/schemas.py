@@ -52,6 +52,10 @@ class CheckAnswer(BaseModel):
     samples: int = Field(description="Configurations looked at; those of a space are drawn, the same each time.")
     forbidden: float = Field(description="Share of them that breaks an error which is not allowed.")
     findings: list[RuleFinding] = Field(description="Errors first, then by share.")
+    warnings: list[str] = Field(
+        description="Of a sweep, beside its parameters: what has no effect, a space with fewer configurations than "
+        "trials, and what this machine lacks to run it."
+    )
     memory: PredictedPeak | None = Field(description="Null where it can't be predicted: an unknown feature model.")
     sharing: GpuSharing | None = Field(
         description="Null unless a memory was asked about and the document is a sweep without resources.gpus_per_trial."

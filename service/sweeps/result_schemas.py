@@ -132,3 +132,11 @@ class WinnerAnswer(BaseModel):
     trial: TrialSummary
     runner_up: int | None = Field(description="The trial that would win without this one.")
     repeats: Repeats | None = Field(description="Null where no configuration ran under more than one seed.")
+
+
+class Winners(BaseModel):
+    """Which trial wins each scenario, and why."""
+
+    sweep_id: str
+    winners: list[WinnerAnswer] = Field(description="Of each scenario that has one, as GET /winner gives it.")
+    without_winner: dict[str, str] = Field(description="Scenario -> why nobody wins it.")

@@ -10,12 +10,12 @@ from fastapi.responses import PlainTextResponse, Response
 from service.dependencies import Exporter, Store, SweepId
 from service.errors import ProblemError, problem_docs
 from service.sweeps.claims import Claims
-from service.sweeps.result_schemas import Front, Hypervolume, Importances, WinnerAnswer
+from service.sweeps.result_schemas import Front, Hypervolume, Importances, WinnerAnswer, Winners
 from service.sweeps.schemas import trial_summary
 from sweeps.analysis.claims import claims_report
 from sweeps.analysis.export import preset_yaml
 from sweeps.analysis.provenance import origin_of
-from sweeps.analysis.scenarios import SCENARIOS
+from sweeps.analysis.scenarios import SCENARIOS, Winner
 from sweeps.outcome import Outcome, repeat_command
 from sweeps.views import claims_view, front_view, hypervolume_view, importance_view, winner_view
 
@@ -53,9 +53,18 @@ def winner(sweep_id: SweepId, store: Store, scenario: Scenario = "balanced") -> 
     """The trial that wins a scenario, and why; where configurations ran under several seeds, whether its lead is more
     than noise. 409 while no trial has completed, keeps the constraints, and has what the scenario looks at."""
     outcome = Outcome.read(store, sweep_id)
-    won = outcome.winner(scenario)
-    view = winner_view(outcome, won)
-    return WinnerAnswer(**{**view, "trial": trial_summary(outcome.trials[won.number])})
+    return _answer(outcome, outcome.winner(scenario))
+
+
+@router.get(
+    "/winners", summary="The winners of all scenarios", response_model=Winners, responses=problem_docs(404, 409)
+)
+def winners(sweep_id: SweepId, store: Store) -> Winners:
+    """What /winner says of each scenario, at once. 409 while no trial has completed and keeps the constraints."""
+    outcome = Outcome.read(store, sweep_id)
+    found, without = outcome.winners()
+    answers = [_answer(outcome, won) for won in found]
+    return Winners(sweep_id=sweep_id, winners=answers, without_winner=without)
 
 
 @router.get("/claims", summary="The guide's claims", response_model=Claims, responses=problem_docs(404, 409))
@@ -107,6 +116,10 @@ def export(
     if form == "nerfstudio":
         return _yaml(exporter.export(sweep_id, chosen.number), f"{name}-config.yml")
     return _yaml(preset_yaml(outcome.sweep, chosen, origin_of(store, chosen), why=why), f"{name}.yaml")
+
+
+def _answer(outcome: Outcome, won: Winner) -> WinnerAnswer:
+    return WinnerAnswer(**{**winner_view(outcome, won), "trial": trial_summary(outcome.trials[won.number])})
 
 
 def _yaml(text: str, file_name: str) -> Response:

@@ -12,11 +12,13 @@ from service.dependencies import Configured, Cursor, Drivers, Limit, Store, Swee
 from service.errors import ProblemError, problem_docs
 from service.links import sweep_url
 from service.sweeps.schemas import (
+    ShownSweep,
     SubmittedSweep,
     Sweep,
     SweepPage,
     Trial,
     TrialPage,
+    shown_sweep,
     submitted_sweep,
     sweep_detail,
     sweep_summary,
@@ -85,10 +87,11 @@ def create_sweep(
 ) -> SubmittedSweep:
     """Checks the whole spec (parameters, base, scene, objectives, rules), stores the sweep as `queued` and starts its
     driver. The spec may be JSON or YAML. Nothing is stored of a spec that can't work, nor of one of whose space a part
-    breaks a rule of severity `error` that `allow` does not name."""
+    breaks a rule of severity `error` that `allow` does not name, nor of one whose trials need more CPUs or GPUs than
+    this machine has, unless they run on a Ray cluster."""
     plan = check_spec(parse_spec(text), scene_root=settings.sweeps.scene_root)
-    warnings = refuse_errors(plan)
-    record, created = store.create_sweep(plan.spec, idempotency_key=idempotency_key)
+    warnings = refuse_errors(plan, runs_here=settings.sweeps.ray_address is None)
+    record, created = store.create_sweep(plan.spec, resolved=plan.resolved, idempotency_key=idempotency_key)
     launcher.wake()
     response.headers["Location"] = sweep_url(record.id)
     response.status_code = 201 if created else 200
@@ -102,10 +105,10 @@ def list_sweeps(store: Store, state: SweepState | None = None, cursor: Cursor = 
     return SweepPage(items=[sweep_summary(item) for item in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{sweep_id}", summary="Show a sweep", response_model=Sweep, responses=problem_docs(404))
-def show_sweep(sweep_id: SweepId, store: Store) -> Sweep:
-    """A sweep with its spec and the number of trials in each state."""
-    return sweep_detail(store.get_sweep(sweep_id))
+@router.get("/{sweep_id}", summary="Show a sweep", response_model=ShownSweep, responses=problem_docs(404))
+def show_sweep(sweep_id: SweepId, store: Store, settings: Configured) -> ShownSweep:
+    """A sweep with its spec, the number of trials in each state, and what it takes on disk."""
+    return shown_sweep(store.get_sweep(sweep_id), settings.sweeps.sweep_bytes(sweep_id))
 
 
 @router.get("/{sweep_id}/trials", summary="List trials", response_model=TrialPage, responses=problem_docs(404, 422))
@@ -161,8 +164,8 @@ def show_picture(sweep_id: SweepId, number: TrialNumber, name: str, store: Store
     responses=problem_docs(404, 409),
 )
 def cancel_sweep(sweep_id: SweepId, store: Store) -> Sweep:
-    """Stops it: at once where no driver runs it, else within seconds. Results so far stay. Cancelling a cancelled
-    sweep changes nothing."""
+    """Stops it: at once where no driver runs it, or its driver dies, else within seconds. Results so far stay.
+    Cancelling a cancelled sweep changes nothing."""
     return sweep_detail(store.request_cancel(sweep_id))
 
 

@@ -32,10 +32,14 @@ class SweepSummary(BaseModel):
     scene: str
     objectives: list[Objective]
     trials_planned: int
-    counts: dict[str, int] = Field(description="Number of trials in each state that occurs.")
+    counts: dict[str, int] = Field(
+        description="Number of trials in each state that occurs. Unless the sweep is running, none runs: those counted "
+        "as running were cut off when its driver died, and are queued again when it is resumed."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    driver_seconds: float = Field(description="Time that drivers have held it, s: what budget.hours bounds.")
     cancel_requested: bool
     stop_reason: str | None = Field(description="Which rule ended it, once finished.")
     error: str | None = Field(description="Why it failed, one line.")
@@ -48,6 +52,12 @@ class Sweep(SweepSummary):
     spec: dict[str, Any] = Field(description="The spec with its defaults filled in.")
 
 
+class ShownSweep(Sweep):
+    """A sweep with what it takes."""
+
+    disk_bytes: int = Field(description="What it takes on the service's machine, checkpoints included, bytes.")
+
+
 class SweepPage(BaseModel):
     """One page of sweeps, newest first."""
 
@@ -58,7 +68,9 @@ class SweepPage(BaseModel):
 class SubmittedSweep(Sweep):
     """A sweep that was asked for, and what to beware of in it."""
 
-    warnings: list[str] = Field(description="What the rules found that does not refuse it; see POST /configs/check.")
+    warnings: list[str] = Field(
+        description="What does not refuse it: of the rules, see POST /configs/check, and options without effect."
+    )
 
 
 class Failure(BaseModel):
@@ -159,6 +171,11 @@ def sweep_summary(record: SweepRecord) -> SweepSummary:
 def sweep_detail(record: SweepRecord) -> Sweep:
     """A record of the store as the service shows it alone."""
     return Sweep(**sweep_view(record, spec=True), links=_links(record))
+
+
+def shown_sweep(record: SweepRecord, disk_bytes: int) -> ShownSweep:
+    """A record of the store as the service answers to who looks at it."""
+    return ShownSweep(**sweep_view(record, spec=True), links=_links(record), disk_bytes=disk_bytes)
 
 
 def submitted_sweep(record: SweepRecord, warnings: list[str]) -> SubmittedSweep:

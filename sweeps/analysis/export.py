@@ -12,7 +12,7 @@ import yaml
 from f3rm_core import Scene, UsageError, load_scene
 from sweeps.analysis.provenance import Origin, provenance
 from sweeps.settings import Settings
-from sweeps.spec.presets import ROOT_PRESET, load_preset, overlay
+from sweeps.spec.presets import ROOT_PRESET, is_file, load_preset, overlay
 from sweeps.store.records import SweepRecord, TrialRecord
 
 _UNKNOWN = Origin()
@@ -34,9 +34,7 @@ def preset_yaml(sweep: SweepRecord, trial: TrialRecord, origin: Origin = _UNKNOW
     Returns:
         YAML that `load_preset` takes; its resolved parameters are the trial's configuration.
     """
-    base = str(sweep.spec["base"])
-    if "/" in base or base.endswith((".yaml", ".yml", ".json")):
-        base = ROOT_PRESET  # a file of the sweep's machine is not a base that others have
+    base = base_of(sweep)
     lower = load_preset(base).resolved
     document = {
         "name": f"{sweep.name[:50]}-{trial.number}",
@@ -99,6 +97,12 @@ def nerfstudio_run(sweep: SweepRecord, trial: TrialRecord, origin: Origin, outpu
         device=str(trial.device),
         header=provenance(sweep, trial, origin),
     )
+
+
+def base_of(sweep: SweepRecord) -> str:
+    """The preset that an export starts from: a file of the sweep's machine, which may change, is none."""
+    base = str(sweep.spec["base"])
+    return ROOT_PRESET if is_file(base) else base
 
 
 def differences(lower: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:

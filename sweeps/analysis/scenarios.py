@@ -23,6 +23,7 @@ KEPT_QUALITY = 0.75
 """Of the best that any trial's weakest quality objective reaches, so much must be kept by the cheapest one."""
 
 COSTS = ("train_seconds", "render_seconds", "peak_memory_gb")
+_ALONE = "is the only point on the front"
 _NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -222,7 +223,7 @@ def _balanced_reason(found: Candidates, best: int) -> str:
     trial = f"Trial {found.numbers[best]}"
     shown = found.shown(best, found.objectives)
     if len(found.numbers) == 1:
-        return f"{trial} ({shown}) is as good as every other in every objective: the front is one point."
+        return f"{trial} ({shown}): no other is better in any objective."
     if len(found.objectives) == 1:
         equals = len(found.numbers)
         return f"{trial} has the best {found.objectives[0].name}: {shown}; the first of {equals} equals."
@@ -246,8 +247,8 @@ def _best_in_aim(found: Candidates) -> Order:
     best = order[0]
     others = [metric for metric in found.objectives if metric != aim]
     beside = f", with {found.shown(best, others)}" if others else ""
-    what = f"the best {aim.name} of {len(order)} points on the front, {found.shown(best, [aim])}"
-    return order, f"Trial {found.numbers[best]} has {what}{beside}.{_next(found, order)}"
+    what = f"has the best {aim.name} of {len(order)} points on the front," if len(order) > 1 else f"{_ALONE}:"
+    return order, f"Trial {found.numbers[best]} {what} {found.shown(best, [aim])}{beside}.{_next(found, order)}"
 
 
 def _cheapest_of_the_good(found: Candidates) -> Order:
@@ -268,7 +269,7 @@ def _cheapest_of_the_good(found: Candidates) -> Order:
     others = [metric for metric in found.objectives if metric != aim]
     beside = f", with {found.shown(best, others)}" if others else ""
     rule = ""
-    if quality:
+    if quality and len(found.numbers) > 1:
         top = int(weakest.argmax())
         objective = quality[0].name if len(quality) == 1 else f"the weakest of {_names(quality)}"
         have = "has" if len(order) == 1 else "have"
@@ -277,9 +278,7 @@ def _cheapest_of_the_good(found: Candidates) -> Order:
             f"front ({KEPT_QUALITY:.0%} of what trial {found.numbers[top]} reaches)"
         )
     what = (
-        f"is the only point on the front{rule}"
-        if len(order) == 1
-        else f"has the least {aim.name} of {len(order)} points on the front{rule}"
+        f"{_ALONE}{rule}" if len(order) == 1 else f"has the least {aim.name} of {len(order)} points on the front{rule}"
     )
     return order, f"Trial {found.numbers[best]} {what}: {found.shown(best, [aim])}{beside}.{_next(found, order)}"
 

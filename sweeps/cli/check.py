@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweeps.cli.exits import WRONG_USE
-from sweeps.cli.output import console, parameter, print_json
+from sweeps.cli.output import console, parameter, plain, print_json
+from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json
 from sweeps.settings import Settings
 from sweeps.views import checked_view
@@ -37,7 +38,8 @@ def check(
     """Check a preset, or the whole space of a sweep, against the rules, and predict its peak memory; train nothing.
 
     A space is looked at in 512 configurations drawn from it, the same each time, and its memory in 64 of them. A
-    preset's memory is that on a typical scene: 100 images of 1280x720. Exit code 0 if it is fine or has warnings only,
+    preset's memory is that on a typical scene: 100 images of 1280x720. A sweep that this machine can't run, and options
+    of one that have no effect, are warned of. Exit code 0 if it is fine or has warnings only,
     2 if a sweep of it would be refused.
 
     Examples: f3rm-sweeps check high_quality --gpu-memory-gb 12 · f3rm-sweeps check my-sweep.yaml
@@ -63,9 +65,13 @@ def _check(what: str, gpu_memory_gb: float | None) -> Checked:
     document = parse_document(text, where=what)
     if not is_sweep(document):
         return check_preset(load_preset(what), gpu_memory_gb=gpu_memory_gb)
+    settings = Settings.from_environment()
     with lines_named(text, where=what):
-        plan = check_spec(parse_spec(document), scene_root=Settings.from_environment().scene_root)
-        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb)
+        plan = check_spec(parse_spec(document), scene_root=settings.scene_root)
+        if plan.spec.search.warm_start.sweeps:
+            with open_store(settings) as store:
+                store.check_earlier(plan.spec)
+        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb, runs_here=settings.ray_address is None)
 
 
 def _print(checked: Checked) -> None:
@@ -82,12 +88,14 @@ def _print(checked: Checked) -> None:
         shown = ", ".join(f"{name}={parameter(value)}" for name, value in values)
         for line in (f"such as {shown}" if of_space else shown, finding.message, finding.remedy):
             out.print(f"    {line}", markup=False, soft_wrap=True)
+    for warning in checked.warnings:
+        out.print(f"[{_STYLES['warning']}]warning[/]  {plain(warning)}", soft_wrap=True)
     if checked.memory is not None:
         _print_memory(checked.memory, checked.kind)
     if checked.sharing is not None:
         out.print(f"    {checked.sharing.reason}", markup=False, soft_wrap=True)
     errors = sum(finding.refuses for finding in checked.findings)
-    warnings = sum(finding.severity == "warning" for finding in checked.findings)
+    warnings = sum(finding.severity == "warning" for finding in checked.findings) + len(checked.warnings)
     drawn = {"configuration": "", "space": f", {checked.samples} configurations drawn", "arms": f": {checked.samples}"}
     verdict = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
     if errors and of_space:

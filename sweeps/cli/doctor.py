@@ -139,7 +139,7 @@ def _ray() -> list[Finding]:
 
 def _store(settings: Settings) -> list[Finding]:
     try:
-        with open_store(settings) as store:
+        with open_store(settings, make=True) as store:
             sweeps_known = len(store.list_sweeps(limit=500).items)
     except F3RMError as error:
         return [Finding("database", "bad", str(error))]

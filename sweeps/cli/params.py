@@ -32,10 +32,10 @@ def params(
 
 
 def _named(name: str) -> Parameter:
-    from sweeps.spec.documents import suggestion
+    from sweeps.spec.documents import no_such_parameter
 
     if name not in PARAMETERS:
-        raise UsageError(f"parameter {name!r}: no such parameter{suggestion(name, PARAMETERS)}")
+        raise UsageError(f"parameter {name!r}: {no_such_parameter(name)}")
     return PARAMETERS[name]
 
 

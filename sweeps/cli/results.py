@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from sweeps.analysis.units import in_units
 from sweeps.cli.output import assignments, console, duration, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
+from sweeps.errors import NoResults
 from sweeps.views import front_view, hypervolume_view
 
 if TYPE_CHECKING:
@@ -36,26 +37,37 @@ def pareto(
     _check_plot(plot)
     with open_store() as store:
         outcome = Outcome.read(store, store.find_sweep(sweep).id)
-    winner = outcome.winner(scenario)
-    if plot is not None:
+    winner: Winner | None = None
+    try:
+        winner = outcome.winner(scenario)
+        reason = f"{scenario}: {winner.reason}"
+    except NoResults as error:  # the front is still the front
+        reason = str(error)
+        if plot is not None:
+            raise
+    if plot is not None and winner is not None:
         plot_outcome(outcome, plot, winner)
     if as_json:
-        chosen = {
-            "scenario": scenario,
-            "trial": winner.number,
-            "reason": winner.reason,
-            "scores": dict(winner.scores),
-        }
-        print_json({**front_view(outcome), "winner": chosen})
+        print_json({**front_view(outcome), "winner": None if winner is None else _chosen(winner)})
         return
-    print_front(outcome, winner.number)
-    console().print(f"{scenario}: {winner.reason}", markup=False, soft_wrap=True)
+    if outcome.trials:
+        print_front(outcome, None if winner is None else winner.number)
+    console().print(reason, markup=False, soft_wrap=True)
     knee = outcome.knee()
     if knee is not None:
         said = f"knee: trial {knee.trial}: from there on, more of one objective costs more of the others"
         console().print(said, markup=False, soft_wrap=True)
     if plot is not None:
         console().print(f"plot: {plot}", markup=False)
+
+
+def _chosen(winner: Winner) -> dict[str, Any]:
+    return {
+        "scenario": winner.scenario,
+        "trial": winner.number,
+        "reason": winner.reason,
+        "scores": dict(winner.scores),
+    }
 
 
 def hypervolume(
@@ -132,8 +144,8 @@ def plot_outcome(outcome: Outcome, file: Path, winner: Winner) -> None:
     )
 
 
-def print_front(outcome: Outcome, winner: int) -> None:
-    """The front as a table, the winner marked; then how many other trials there are."""
+def print_front(outcome: Outcome, winner: int | None) -> None:
+    """The front as a table, the winner, if there is one, marked; then how many other trials there are."""
     objectives = [metric.name for metric in outcome.objectives]
     also = [name for name in ("psnr", "feature_gain", "train_seconds", "peak_memory_gb") if name not in objectives]
     heads = [f"{metric.name} {_arrow(metric.direction)}" for metric in outcome.objectives]
@@ -149,16 +161,20 @@ def print_front(outcome: Outcome, winner: int) -> None:
                 style="bold" if point.trial == winner else None,
             )
     console().print(shown)
-    on_front = sum(point.on_front for point in points)
+    on_front = [outcome.trials[point.trial].parameters for point in points if point.on_front]
+    configurations = sum(parameters not in on_front[:place] for place, parameters in enumerate(on_front))
+    counted = str(len(on_front))
+    if configurations < len(on_front):
+        counted += f" trials ({configurations} configuration{'s' if configurations > 1 else ''})"
     beyond = sum(not point.feasible for point in points)
-    behind = f"{len(points) - on_front - beyond} completed trials behind it"
+    behind = f"{len(points) - len(on_front) - beyond} completed trials behind it"
     if beyond:
         behind += f", {beyond} beyond a constraint"
-    wins = "* wins"
-    if not any(point.on_front for point in points if point.trial == winner):
+    wins = "" if winner is None else "; * wins"
+    if winner is not None and not any(point.on_front for point in points if point.trial == winner):
         wins += ", though not on it: means over seeds decide, or a metric that is no objective"
     units = ", ".join(f"{name} in {METRICS[name].unit}" for name in [*objectives, *also] if METRICS[name].unit != "1")
-    console().print(f"{on_front} on the front, {behind}; {wins}; {units}", soft_wrap=True)
+    console().print(f"{counted} on the front, {behind}{wins}; {units}", soft_wrap=True)
 
 
 def _arrow(direction: str) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from typer import Abort, TyperException
+from typer import Abort, BadParameter, TyperException
 
 from f3rm_core import F3RMError, UsageError
 from sweeps.cli.app import app
@@ -40,6 +40,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _report(error: Exception) -> int:
     if isinstance(error, TyperException):
+        if isinstance(error, BadParameter):
+            _name_value(error)
         message = error.format_message()
         return _say(message, WRONG_USE) if message else WRONG_USE  # without a command the help was shown
     if isinstance(error, UsageError):
@@ -50,6 +52,18 @@ def _report(error: Exception) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _say(f"{place}{error.strerror or error}; make room or choose another place", FAILED)
     return _say(f"unforeseen {type(error).__name__}: {error}; --debug shows where", FAILED)
+
+
+def _name_value(error: BadParameter) -> None:
+    """What pydantic said of an option, in the words of a spec's faults and with the value given."""
+    from pydantic import ValidationError
+
+    from sweeps.spec.documents import remedy_of
+
+    if isinstance(error.__cause__, ValidationError):
+        (item,) = error.__cause__.errors()
+        remedy, given = remedy_of(item), repr(item["input"])
+        error.message = remedy if remedy.startswith(given) else f"{given} {remedy}"
 
 
 def _say(message: str, code: int) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 
-from f3rm_core import names_weight_file
+from f3rm_core import UsageError, names_weight_file
 from sweeps.cli.client import Client, NoService
 from sweeps.cli.exits import CommandFailed
 from sweeps.cli.output import (
@@ -23,17 +25,17 @@ from sweeps.cli.output import (
     styled_state,
     table,
 )
-from sweeps.cli.store import open_store
+from sweeps.cli.store import NoStore, open_store, shown_store
 from sweeps.cli.watching import watch_sweep
 from sweeps.driver_process import driver_log, start_driver
 from sweeps.errors import UnknownSweep
 from sweeps.settings import Settings
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
-from sweeps.store.states import FINISHED_SWEEP, SWEEP_STATES
+from sweeps.store.states import FINISHED_SWEEP, FINISHED_TRIAL, SWEEP_STATES
 from sweeps.views import rung_view, sweep_view, trial_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sweeps.store.repository import Repository
 
@@ -60,8 +62,6 @@ def submit(
 
     Example: f3rm-sweeps submit tradeoff.yaml --watch
     """
-    import json
-
     from sweeps.spec.sweep import read_spec
 
     settings = Settings.from_environment()
@@ -80,15 +80,15 @@ def submit(
         if not as_json:
             console().print(f"follow it: f3rm-sweeps watch {sweep['id']}    dashboard: {client.url}/")
         return
-    with open_store(settings) as store:
-        try:
+    try:
+        with open_store(settings) as store:
             store.get_sweep(sweep["id"])
-        except UnknownSweep:
-            raise CommandFailed(
-                f"sweep {sweep['id']} was accepted by {client.url}, but it is not in the store {settings.store_url}: "
-                "set F3RM_STORE_URL to the service's store to watch it"
-            ) from None
-        _watch(store, settings, sweep["id"], as_json=as_json)
+            _watch(store, settings, sweep["id"], as_json=as_json, server=server)
+    except (UnknownSweep, NoStore):
+        raise CommandFailed(
+            f"sweep {sweep['id']} was accepted by {client.url}, but it is not in the store {shown_store(settings)}: "
+            "set F3RM_STORE_URL to the service's store to watch it"
+        ) from None
 
 
 def list_sweeps(
@@ -102,21 +102,27 @@ def list_sweeps(
     """
     if state is not None and state not in SWEEP_STATES:
         raise typer.BadParameter(f"{state!r} is no state; give one of {', '.join(SWEEP_STATES)}", param_hint="--state")
-    with open_store() as store:
+    settings = Settings.from_environment()
+    sweeps: Sequence[SweepRecord] = ()
+    with suppress(NoStore), open_store(settings) as store:
         sweeps = store.list_sweeps(state=state, limit=limit).items
     if as_json:
         print_json([sweep_view(sweep) for sweep in sweeps])
         return
     if not sweeps:
-        console().print("no sweeps yet: f3rm-sweeps demo, or f3rm-sweeps serve and f3rm-sweeps submit SPEC")
+        none = f"no {state} sweeps" if state else "no sweeps yet"
+        begin = "f3rm-sweeps demo, or f3rm-sweeps serve and f3rm-sweeps submit SPEC"
+        console().print(f"{none} in {shown_store(settings)}: {begin}", markup=False, soft_wrap=True)
         return
-    shown = table(None, ["id", "name", "state", "trials", "failed", "scene", "objectives", "created"], right=["trials"])
+    numbers = ["ended", "completed", "failed"]
+    shown = table(None, ["id", "name", "state", *numbers, "scene", "objectives", "created"], right=numbers)
     for sweep in sweeps:
         shown.add_row(
             sweep.id,
             sweep.name,
             styled_state(sweep.state),
-            f"{sweep.counts.get('completed', 0)}/{sweep.trials_planned}",
+            f"{sum(sweep.counts.get(ended, 0) for ended in FINISHED_TRIAL)}/{sweep.trials_planned}",
+            str(sweep.counts.get("completed", 0)),
             str(sweep.counts.get("failed", 0) or ""),
             plain(str(sweep.spec["scene"])),
             ", ".join(sweep.spec["objectives"]),
@@ -200,7 +206,7 @@ def resume(
             return
         resumed = client.resume(sweep_id)
         if watch:
-            _watch(store, settings, sweep_id, as_json=as_json)
+            _watch(store, settings, sweep_id, as_json=as_json, server=server)
         elif as_json:
             print_json(resumed)
         else:
@@ -222,9 +228,18 @@ def _watch(
     sweep_id: str,
     *,
     as_json: bool,
+    server: str | None = None,
     driver_ended: Callable[[], bool] | None = None,
 ) -> None:
-    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended)
+    def service_answers() -> bool:
+        try:
+            Client.find(settings, server)
+        except (NoService, UsageError):
+            return False
+        return True
+
+    answers = None if driver_ended else service_answers
+    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended, service_answers=answers)
     if as_json:
         print_json(sweep_view(record))
     if record.state == "completed":
@@ -265,7 +280,7 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
 
 def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
     spec = sweep.spec
-    counts = ", ".join(f"{count} {styled_state(state)}" for state, count in sweep.counts.items()) or "none yet"
+    counts = ", ".join(f"{count} {_state(sweep, state)}" for state, count in sweep.counts.items()) or "none yet"
     out = console()
     out.print(f"[bold]{sweep.name}[/]  {sweep.id}  {styled_state(sweep.state)}")
     out.print(f"  scene       {spec['scene']}, base {spec['base']}", markup=False)
@@ -280,6 +295,12 @@ def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
             out.print(f"  {word:<11} {text}", markup=False)
 
 
+def _state(sweep: SweepRecord, trial_state: str) -> str:
+    """A trial's state with its colour. Where its driver died nothing runs, whatever the store says until the next."""
+    cut_off = trial_state == "running" and sweep.state != "running"
+    return "[yellow]cut off[/]" if cut_off else styled_state(trial_state)
+
+
 def _with_rungs(trial: TrialRecord, rungs: list[RungRecord]) -> dict[str, Any]:
     return {**trial_view(trial), "rungs": [rung_view(rung) for rung in rungs if rung.trial == trial.number]}
 
@@ -290,9 +311,14 @@ def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[i
         return
     objectives = list(sweep.spec["objectives"])
     shown = table(None, ["trial", "state", "steps", *objectives, "seconds", "parameters"], right=["trial", *objectives])
+    first: dict[str, int] = {}
     for trial in trials:
         rung = last.get(trial.number)
-        state = styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else "")
+        original = first.setdefault(json.dumps(dict(trial.parameters), sort_keys=True), trial.number)
+        notes = [trial.failure_reason] if trial.failure_reason else []
+        if original != trial.number and sweep.spec.get("kind") != "ablation":
+            notes.append(f"repeats trial {original}")
+        state = _state(sweep, trial.state) + (f" ({', '.join(notes)})" if notes else "")
         if rung is not None and rung.reason and trial.state in ("paused", "pruned"):
             state += f": [dim]{rung.reason}[/]"
         measured = rung.metrics if rung is not None and not trial.metrics else trial.metrics

@@ -70,7 +70,7 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: a word is no assignment, or its value no YAML.
     """
-    from sweeps.spec.documents import parse_document, suggestion
+    from sweeps.spec.documents import no_such_parameter, parse_document
 
     parameters: dict[str, Any] = {}
     for word in words:
@@ -78,7 +78,7 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not text.strip():
             raise UsageError(f"--set {word!r}: give NAME=VALUE, such as --set max_res=512")
         if name not in PARAMETERS:
-            raise UsageError(f"--set {word!r}: no such parameter{suggestion(name, PARAMETERS)}")
+            raise UsageError(f"--set {word!r}: {no_such_parameter(name)}")
         parameters[name] = parse_document(f"{name}: {text}", where=f"--set {word!r}")[name]
     return parameters
 

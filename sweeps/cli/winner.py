@@ -9,8 +9,7 @@ import typer
 from sweeps.cli.output import assignments, console, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
-from sweeps.errors import NoResults
-from sweeps.views import importance_view, winner_view
+from sweeps.views import importance_view, winner_view, winners_view
 
 if TYPE_CHECKING:
     from sweeps.analysis.scenarios import Winner
@@ -30,7 +29,6 @@ def winner(
 
     Example: f3rm-sweeps winner k3f --scenario all
     """
-    from sweeps.analysis.scenarios import SCENARIOS
     from sweeps.outcome import Outcome
 
     with open_store() as store:
@@ -42,19 +40,12 @@ def winner(
         else:
             _print_winners(outcome, [won])
         return
-    outcome.winner(next(iter(SCENARIOS)))  # where nothing can win, that is an error and no table
-    winners, missing = [], {}
-    for name in SCENARIOS:
-        try:
-            winners.append(outcome.winner(name))
-        except NoResults as error:
-            missing[name] = str(error)
+    winners, without = outcome.winners()
     if as_json:
-        views = [winner_view(outcome, won) for won in winners]
-        print_json({"sweep_id": outcome.sweep.id, "winners": views, "without_winner": missing})
+        print_json(winners_view(outcome, winners, without))
         return
     _print_winners(outcome, winners)
-    for said in missing.values():
+    for said in without.values():
         console().print(said, markup=False, soft_wrap=True)
 
 

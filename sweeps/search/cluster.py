@@ -20,10 +20,11 @@ from sweeps.search.gpu_memory import cluster_memory_gb, free_memory_gb
 from sweeps.search.lean_ray import lean_ray
 from sweeps.search.ray_environment import QUIET, end_users_of
 from sweeps.settings import Settings
+from sweeps.spec.capacity import check_capacity, check_here
 from sweeps.spec.check import memory_samples
 from sweeps.spec.memory import peaks_on_gpus
 from sweeps.spec.sharing import Sharing, share_gpus
-from sweeps.spec.sweep import Plan, Resources
+from sweeps.spec.sweep import Plan
 
 log = logging.getLogger("sweeps.driver")
 
@@ -47,6 +48,11 @@ class Slots:
     gpus: float
     sharing: Sharing | None = None
 
+    @property
+    def device(self) -> str:
+        """What trials run on, for the prediction of their memory and for whose results are comparable."""
+        return "cuda" if self.gpus else "cpu"
+
 
 @contextmanager
 def ray_cluster(settings: Settings, plan: Plan, *, sweep_folder: Path) -> Iterator[Slots]:
@@ -68,7 +74,7 @@ def ray_cluster(settings: Settings, plan: Plan, *, sweep_folder: Path) -> Iterat
         )
     else:
         cpus = os.cpu_count() or 1
-        _check(cpus, resources, "this machine")
+        _refuse(check_here(resources))
         wanted = min(cpus // resources.cpus_per_trial, resources.max_concurrent or trials, trials)
         folder = _session_folder(sweep_folder)
         _start(wanted * resources.cpus_per_trial, folder)
@@ -105,12 +111,8 @@ def _slots(plan: Plan, gpu_memory_gb: Callable[[], float | None]) -> Slots:
     resources, trials = plan.spec.resources, plan.spec.budget.trials
     total = ray.cluster_resources()
     cpus_there, gpus_there = int(total.get("CPU", 0)), total.get("GPU", 0.0)
-    _check(cpus_there, resources, "the Ray cluster")
+    _refuse(check_capacity(resources, cpus=cpus_there, gpus=gpus_there, where="the Ray cluster"))
     gpus = resources.gpus_per_trial
-    if gpus is not None and gpus > gpus_there:
-        raise InvalidSpec(
-            [Issue("resources.gpus_per_trial", gpus, f"the Ray cluster has {gpus_there:g} GPUs; give at most so many")]
-        )
     fit = cpus_there // resources.cpus_per_trial
     sharing = None
     if gpus_there >= 1 and (gpus is None or 0 < gpus < 1):
@@ -148,10 +150,9 @@ def trials_a_gpu(gpus: float) -> int:
     return max(1, int(1 / (gpus - 1e-9)))
 
 
-def _check(cpus: int, resources: Resources, where: str) -> None:
-    if resources.cpus_per_trial > cpus:
-        remedy = f"{where} has {cpus} CPUs; give at most so many"
-        raise InvalidSpec([Issue("resources.cpus_per_trial", resources.cpus_per_trial, remedy)])
+def _refuse(issues: list[Issue]) -> None:
+    if issues:
+        raise InvalidSpec(issues)
 
 
 def _session_folder(sweep_folder: Path) -> Path:

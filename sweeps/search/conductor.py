@@ -43,6 +43,7 @@ class Conductor:
         repeats: trains the best again once the search is over.
         sampler: Optuna's, for the trials whose values the strategy leaves open.
         earlier: what earlier sweeps tell.
+        device: what trials run on, "cuda" or "cpu", for the prediction of their memory.
         rules: end the sweep before all trials have been started.
         spent: what it has cost so far.
         is_stopping: whether it is being cancelled or interrupted.
@@ -60,6 +61,7 @@ class Conductor:
         repeats: Repeats | None = None,
         sampler: Sampler,
         earlier: Earlier,
+        device: str,
         rules: StopRules,
         spent: Callable[[], Spent],
         is_stopping: Callable[[], bool],
@@ -73,6 +75,7 @@ class Conductor:
         self._strategy = strategy
         self._repeats = repeats
         self._sampler = sampler
+        self._device = device
         self._sweep_folder = sweep_folder
         self._rules = rules
         self._spent = spent
@@ -88,8 +91,6 @@ class Conductor:
         self._known = list(earlier.results)  # what the sampler learns from beside the history
         self.running: set[int] = set()
         self._idle = False
-        self.device: str | None = None
-        """What trials run on, "cuda" or "cpu", for the prediction of their memory; None: what this machine has."""
         self._packing: Packing | None = None
         self._waiting: int | None = None  # the trial that has no room on the GPUs yet
         self.stop: Stop | None = None
@@ -259,7 +260,7 @@ class Conductor:
         return row, sampled, refusal
 
     def _refusal(self, configuration: Mapping[str, Any]) -> Refusal | None:
-        return refusal_of(self._plan, configuration, device=self.device)
+        return refusal_of(self._plan, configuration, device=self._device)
 
     # Rungs
 

@@ -24,8 +24,8 @@ from sweeps.errors import LeaseLost, StoreUnavailable
 from sweeps.search.history import Goal
 from sweeps.search.nothing_completed import why_nothing_completed
 from sweeps.search.ray_environment import end_leftovers, is_gone, local_ray, set_environment
-from sweeps.search.stopping import Spent
-from sweeps.search.trial import DEFAULT_TRAINER, TrialJob
+from sweeps.search.stopping import Spent, all_ended
+from sweeps.search.trial import DEFAULT_TRAINER
 from sweeps.settings import Settings
 from sweeps.spec.sweep import Plan, SweepSpec, check_spec
 from sweeps.store.database import Database
@@ -99,6 +99,7 @@ class _Drive:
         self.conductor: Conductor | None = None
         self.checkpoints: KeptCheckpoints | None = None
         self._ray: list[psutil.Process] = []
+        self.overdue: set[int] = set()
         self.gpus_per_trial = 0.0
         self._gpu_seconds, self._gpu_seconds_at = 0.0, -_GPU_SECONDS_EVERY
         self._plot_at = time.monotonic() + PLOT_EVERY
@@ -151,12 +152,11 @@ class _Drive:
             self._look_after_ray()
 
     def _end_overdue(self) -> None:
-        """End workers that hang; Ray Tune then tells that they are gone."""
+        """End workers that hang, at once on this machine; Ray Tune, which then tells that they are gone, on others."""
         for attempt in self.held.fail_overdue(self._trial_hours) if self._trial_hours else ():
-            left = (
-                "" if kill_if_alive(attempt.process) else "; its worker can't be ended from here, and keeps its place"
-            )
-            log.error("trial %d: %s%s", attempt.trial, attempt.message, left)
+            log.error("trial %d: %s", attempt.trial, attempt.message)
+            kill_if_alive(attempt.process)
+            self.overdue.add(attempt.trial)
 
     def _look_after_ray(self) -> None:
         """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
@@ -201,7 +201,7 @@ class _Drive:
     def _drive(self) -> None:
         sweep = self.held.sweep()
         spec = SweepSpec.model_validate(sweep.spec)
-        plan = check_spec(spec, scene_root=self.settings.scene_root)
+        plan = check_spec(spec, scene_root=self.settings.scene_root, resolved=sweep.resolved)
         log.info("sweep %s (%s): %d trials on %s", sweep.id, sweep.name, spec.budget.trials, spec.scene)
 
         set_environment(self.settings, self.held.sweep_id)
@@ -217,30 +217,32 @@ class _Drive:
             new_rows = study.reconcile(self.held.trials(), self.held.rungs(), self.folder)
         for number, row in new_rows.items():
             self.held.set_optuna_trial(number, row)
-        self.conductor = conductor = self._conductor(study, plan)
-        if self._stopping() or not conductor.is_work_left():
+        if self._stopping():
             return
         with ray_cluster(self.settings, plan, sweep_folder=self.folder) as slots:
             self._ray = [] if self.settings.ray_address else local_ray()
             try:
-                self._run_trials(conductor, slots, plan)
+                self.conductor = conductor = self._conductor(study, plan, slots.device)
+                if conductor.is_work_left():
+                    self._run_trials(conductor, slots, plan)
             finally:
                 self._ray = []  # before Ray ends them
         self._plot(study, plan)
 
     def _run_trials(self, conductor: Conductor, slots: Slots, plan: Plan) -> None:
         from sweeps.search.packing import Packing, need_of
-        from sweeps.search.preparing import Preparation
+        from sweeps.search.preparing import Preparation, first_job
 
         self._listen_to_signals()  # Ray has put its own in their place, which abort the process
-        preparation = Preparation(self._first_job(plan), self.trainer, cpus=slots.cpus, gpus=slots.gpus)
+        preparation = Preparation(
+            first_job(plan, self.held.sweep_id, self.folder), self.trainer, cpus=slots.cpus, gpus=slots.gpus
+        )
         from sweeps.search.tuning import tune  # imports Ray Tune: a second, while the worker prepares
 
         preparation.wait(self._stopping)
         if self._stopping():
             return
         self.gpus_per_trial = slots.gpus
-        conductor.device = "cuda" if slots.gpus else "cpu"
         if slots.sharing is not None:
             conductor.share_gpus(Packing(slots.sharing, lambda configuration: need_of(configuration, plan.scene)))
         log.info("%d at once, %d CPUs and %g GPUs each", slots.concurrent, slots.cpus, slots.gpus)
@@ -252,9 +254,10 @@ class _Drive:
             trainer=self.trainer,
             is_stopping=self._stopping,
             on_cancelled=self._on_cancelled,
+            overdue=self.overdue,
         )
 
-    def _conductor(self, study: Study, plan: Plan) -> Conductor:
+    def _conductor(self, study: Study, plan: Plan, device: str) -> Conductor:
         from sweeps.search.checkpoints import KeptCheckpoints
         from sweeps.search.conductor import Conductor
         from sweeps.search.earlier import earlier_trials
@@ -265,35 +268,21 @@ class _Drive:
         self.checkpoints = checkpoints = KeptCheckpoints(
             self.held, plan, lambda number: self.settings.trial_dir(self.held.sweep_id, number)
         )
-        earlier = earlier_trials(self.held.database, plan)
+        earlier = earlier_trials(self.held.database, plan, device=device)
         return Conductor(
             self.held,
             study,
             plan,
-            strategy_of(plan, goal, sampler, earlier.results),
+            strategy_of(plan, goal, sampler, earlier.results, device=device),
             repeats=repeats_of(plan, goal),
             sampler=sampler,
             earlier=earlier,
+            device=device,
             rules=stop_rules_of(plan),
             spent=self._spent,
             is_stopping=self._stopping,
             sweep_folder=self.folder,
             on_end=lambda trial: self._after_trial(trial, checkpoints, study, plan),
-        )
-
-    def _first_job(self, plan: Plan) -> TrialJob:
-        """What stands for all trials while their common ground is prepared."""
-        scene = plan.scene
-        return TrialJob(
-            sweep_id=self.held.sweep_id,
-            number=0,
-            token="",
-            configuration=plan.configuration({}, 0),
-            scene=scene.location if scene.location.startswith("embedded:") else str(scene.folder),
-            objectives=(),
-            steps=plan.budget_steps,
-            threads=plan.spec.resources.cpus_per_trial,
-            sweep_folder=self.folder,
         )
 
     def _after_trial(self, trial: TrialRecord, checkpoints: KeptCheckpoints, study: Study, plan: Plan) -> None:
@@ -330,7 +319,7 @@ class _Drive:
             return INTERRUPTED
         trials = self.held.trials()
         states = Counter(trial.state for trial in trials)
-        reason = f"all {len(trials)} trials ended"
+        reason = all_ended(len(trials), self.held.sweep().spec["budget"]["trials"])
         if self.conductor is not None:
             if self.conductor.is_next_due():
                 return self._fail(F3RMError("Ray Tune ended before the trials did; `f3rm-sweeps resume` goes on"))

@@ -12,7 +12,7 @@ from f3rm_core import scene_digest
 from sweeps.analysis.pareto import front_of, order, table
 from sweeps.analysis.provenance import SCENE_DIGEST
 from sweeps.search.history import TrialHistory, recall
-from sweeps.spec.memory import backend_of, default_device
+from sweeps.spec.memory import backend_of
 from sweeps.spec.objectives import is_feasible
 from sweeps.spec.presets import value_of
 from sweeps.spec.sweep import Plan
@@ -38,13 +38,18 @@ class Earlier:
     results: tuple[TrialHistory, ...] = ()
 
 
-def earlier_trials(database: Database, plan: Plan) -> Earlier:
+def earlier_trials(database: Database, plan: Plan, *, device: str) -> Earlier:
     """What the sweeps of the warm start tell.
 
     Winners are the front of each sweep's results that keep this sweep's constraints, best first, at most a quarter of
     this sweep's trials. Another scene's results say where to look and nothing more. Those of the same scene count as
     measured, with what they measured at this sweep's rungs, where this sweep would have measured the same: nothing but
     the space's parameters differs, and they ran on the same kind of device.
+
+    Args:
+        database: where the sweeps are.
+        plan: this sweep's.
+        device: what its trials run on, "cuda" or "cpu".
 
     Raises:
         UnknownSweep: there is no such sweep.
@@ -59,7 +64,7 @@ def earlier_trials(database: Database, plan: Plan) -> Earlier:
         points += [
             point_in(plan.space, plan.fixed, trials[number].configuration) for number in _winners(plan, trials.values())
         ]
-        results += _known(repository, plan, sweep, trials)
+        results += _known(repository, plan, sweep, trials, device)
     return Earlier(tuple(points[: max(1, plan.spec.budget.trials // 4)]), tuple(results))
 
 
@@ -75,14 +80,14 @@ def _winners(plan: Plan, trials: Iterable[TrialRecord]) -> Sequence[int]:
 
 
 def _known(
-    repository: Repository, plan: Plan, sweep: SweepRecord, trials: Mapping[int, TrialRecord]
+    repository: Repository, plan: Plan, sweep: SweepRecord, trials: Mapping[int, TrialRecord], device: str
 ) -> list[TrialHistory]:
     """Results that this sweep would have measured as well."""
     rungs: dict[int, list[RungRecord]] = defaultdict(list)
     for rung in repository.rungs(sweep.id):
         if rung.step in plan.rungs:
             rungs[rung.trial].append(rung)
-    same = [trials[number] for number in sorted(rungs) if _is_same_training(plan, trials[number])]
+    same = [trials[number] for number in sorted(rungs) if _is_same_training(plan, trials[number], device)]
     if not same or not _is_same_scene(repository, plan, sweep, (same[0], same[-1])):
         return []
     wanted = {*plan.spec.objectives, *plan.spec.constraints}
@@ -96,11 +101,10 @@ def _known(
     return known
 
 
-def _is_same_training(plan: Plan, trial: TrialRecord) -> bool:
+def _is_same_training(plan: Plan, trial: TrialRecord, device: str) -> bool:
     """Whether this sweep's trial of the same point would be this one, but for its seed."""
     mine = plan.configuration(point_in(plan.space, plan.fixed, trial.configuration), 0)
     mine = json.loads(json.dumps(mine))  # as the store gives them: lists, no tuples
-    device = "cpu" if plan.spec.resources.gpus_per_trial == 0 else default_device()
     return (
         trial.state != "failed"
         and (trial.device, trial.backend) == (device, backend_of(mine, device))

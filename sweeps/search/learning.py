@@ -23,7 +23,7 @@ MOST_RESULTS: Mapping[str, int] = {"tpe": 1000, "nsga2": 2000, "gp": 128}
 """A sampler sees at most so many results, the front and the newest, and a quarter as many failures and open trials
 each, the newest: this bounds the time of a proposal. `python -m benchmarks.scale --proposals` measures it."""
 
-_LEARNED_FROM = frozenset(("oom", "diverged", "invalid"))
+_LEARNED_FROM = frozenset(("oom", "diverged", "timeout", "invalid"))
 _OUT_OF_MEMORY = "out_of_memory"
 _MEMORY = "peak_memory_gb"
 

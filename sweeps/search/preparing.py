@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ray
 
 from f3rm_core import F3RMError
 from sweeps.search.trial import TrialJob, load_trainer
+
+if TYPE_CHECKING:
+    from sweeps.spec.sweep import Plan
 
 log = logging.getLogger("sweeps.driver")
 
@@ -57,6 +62,22 @@ class Preparation:
                 log.warning("the worker that prepares what all trials need was lost (%s); trying again", line)
                 self._future = self._start()
         ray.cancel(self._future, force=True)
+
+
+def first_job(plan: Plan, sweep_id: str, sweep_folder: Path) -> TrialJob:
+    """What stands for all trials while their common ground is prepared."""
+    scene = plan.scene
+    return TrialJob(
+        sweep_id=sweep_id,
+        number=0,
+        token="",
+        configuration=plan.configuration({}, 0),
+        scene=scene.location if scene.location.startswith("embedded:") else str(scene.folder),
+        objectives=(),
+        steps=plan.budget_steps,
+        threads=plan.spec.resources.cpus_per_trial,
+        sweep_folder=sweep_folder,
+    )
 
 
 def _prepare(job: TrialJob, trainer: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.spec.check import launch_error
-from sweeps.spec.memory import MEMORY_LIMIT, constraint_finding
+from sweeps.spec.memory import MEMORY_LIMIT, breaks_limit, constraint_finding
 from sweeps.spec.sweep import Plan
 
 
@@ -24,13 +24,22 @@ class Refusal:
     reason: str
 
 
-def refusal_of(plan: Plan, configuration: Mapping[str, Any], *, device: str | None = None) -> Refusal | None:
+def may_start(plan: Plan, configuration: Mapping[str, Any], *, device: str) -> bool:
+    """Whether there is no refusal: a search asks it of hundreds of configurations, where the best remedy costs tens of
+    predictions for each. Arguments as `refusal_of`."""
+    spec = plan.spec
+    return launch_error(configuration, spec.allow) is None and (
+        MEMORY_LIMIT in spec.allow or not breaks_limit(configuration, plan.scene, spec.constraints, device=device)
+    )
+
+
+def refusal_of(plan: Plan, configuration: Mapping[str, Any], *, device: str) -> Refusal | None:
     """Whether a rule forbids a configuration, or its predicted memory breaks the sweep's limit.
 
     Args:
         plan: the sweep's.
         configuration: every parameter.
-        device: what trials run on, "cuda" or "cpu"; None: what this machine has.
+        device: what trials run on, "cuda" or "cpu".
     """
     spec = plan.spec
     error, reason = launch_error(configuration, spec.allow), "invalid"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from sweeps.analysis.scenarios import choose
 from sweeps.search.history import Goal, Start, TrialHistory
 from sweeps.search.rungs import ranking
+
+_NONE_YET = frozenset(("pruned", "paused"))
+"""States in which a trial is no training of its configuration: what waits at a rung is stopped when the sweep ends."""
 
 
 class Repeats:
@@ -24,8 +28,9 @@ class Repeats:
         self._seeds = seeds
 
     def next(self, history: Sequence[TrialHistory]) -> Start | None:
-        """See sweeps.search.history.Strategy. Configurations are ranked by their first full trainings, so that repeats
-        do not change which are the best."""
+        """See sweeps.search.history.Strategy. The winner of the default scenario comes first, whatever its rank at the
+        last rung: it is the one whose lead is asked about. All are judged by their first full trainings, so that
+        repeats do not change which are repeated."""
         first: dict[str, TrialHistory] = {}
         for trial in history:
             if trial.state == "completed":
@@ -33,12 +38,16 @@ class Repeats:
         if any(trial.running_to is not None and _configuration(trial) not in first for trial in history):
             return None  # the search is not over
         ranks = ranking(list(first.values()), self._goal.rungs[-1], self._goal)
-        best = [(number, rank) for number, rank in ranks.items() if rank.feasible]
-        for number, rank in best[: self._top]:
+        best = [number for number, rank in ranks.items() if rank.feasible]
+        if best:
+            results = {trial.number: trial.rungs[-1].metrics for trial in first.values()}
+            winner = choose("balanced", self._goal.objectives, results, self._goal.constraints).number
+            best.sort(key=lambda number: number != winner)
+        for number in best[: self._top]:
             parameters = history[number].parameters
-            trainings = sum(trial.parameters == parameters and trial.state != "pruned" for trial in history)
+            trainings = sum(trial.parameters == parameters and trial.state not in _NONE_YET for trial in history)
             if trainings < self._seeds:
-                reason = f"{rank}: training {trainings + 1} of {self._seeds} of trial {number}'s configuration"
+                reason = f"{ranks[number]}: training {trainings + 1} of {self._seeds} of trial {number}'s configuration"
                 return Start(parameters, reason, to_end=True)
         return None
 

@@ -78,8 +78,9 @@ def ranking(history: Sequence[TrialHistory], step: int, goal: Goal) -> dict[int,
 def hopeless(standings: Standings, goal: Goal) -> dict[int, str]:
     """Waiting trials that can no longer win, with the reason: their checkpoints need not be kept.
 
-    Of the n trials that can ever reach a rung n / eta go on (rounded up), so no more than that need to wait at it; and
-    a trial that broke a limit on memory or time at a rung breaks it for good. This bounds the checkpoints kept.
+    Of the n trials that can ever reach a rung n / eta (rounded up) can wait at it, but two until one has completed: the
+    first may fail. With a quota no more than that go on; a model that lets more go on takes them from those that wait.
+    A trial that broke a limit on memory or time at a rung breaks it for good. This bounds the checkpoints kept.
 
     Args:
         standings: of the whole history.
@@ -87,13 +88,14 @@ def hopeless(standings: Standings, goal: Goal) -> dict[int, str]:
     """
     lost: dict[int, str] = {}
     limits = {name: limit for name, limit in goal.constraints.items() if name in _ONLY_GROW}
+    least = 1 if standings.reached(goal.rungs[-1]) else 2
     for step in goal.rungs[:-1]:
-        most = -(-standings.can_reach(step) // goal.eta)
+        most = max(least, -(-standings.can_reach(step) // goal.eta))
         for number in reversed(standings.in_line(step)):
             rank = standings.rank(number, step)
             if rank.place < most:
                 break
-            lost[number] = f"{rank}: at most {most} can go on"
+            lost[number] = f"{rank}: at most {most} can wait"
         for number, trial in standings.waiting(step).items() if limits else ():
             if breaks_for_good(trial.rungs[-1], limits):
                 lost[number] = f"{standings.rank(number, step)}; more training lowers neither memory nor time"

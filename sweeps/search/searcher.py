@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
+import ray
 from ray import cloudpickle
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
@@ -90,6 +91,10 @@ class SweepSearcher(_NotSaved, Searcher):
             failure = Failed("oom", "the machine ran out of memory and Ray ended the worker", str(error))
         self._ended(trial_id, message, failure)
 
+    def held(self, numbers: Collection[int]) -> list[str]:
+        """Ray Tune's ids of those of our trials that it has not ended."""
+        return [trial_id for trial_id, number in self._running.items() if number in numbers]
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store has it all, and Ray Tune's file would hold the database's password."""
 
@@ -125,6 +130,29 @@ class ActorErrors(_NotSaved, Callback):
             except Exception:  # an exception's class may not exist here; that there was one is enough
                 log.debug("the error of Ray Tune's trial %s can't be read", trial.trial_id, exc_info=True)
         self._searcher.on_actor_error(trial.trial_id, error)
+
+
+class EndOverdue(_NotSaved, Callback):
+    """Lets Ray end the workers of trials that are overdue, on whatever machine they hang: for Ray Tune such a trial
+    would never end, nor the sweep.
+
+    Args:
+        searcher: knows Ray Tune's ids.
+        overdue: numbers of trials that have failed while Ray Tune may still hold them; it may grow.
+    """
+
+    def __init__(self, searcher: SweepSearcher, overdue: Collection[int]) -> None:
+        self._searcher = searcher
+        self._overdue = overdue
+        self._ended: set[str] = set()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Called several times a second, whether or not a trial reports."""
+        held = set(self._searcher.held(self._overdue)) - self._ended if self._overdue else ()
+        for trial in trials if held else ():
+            if trial.trial_id in held and trial.temporary_state.ray_actor is not None:
+                ray.kill(trial.temporary_state.ray_actor)
+                self._ended.add(trial.trial_id)
 
 
 class StopWhen(_NotSaved, Stopper):

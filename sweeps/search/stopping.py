@@ -29,6 +29,18 @@ class Stop:
         return self.rule == "convergence"
 
 
+def all_ended(trials: int, planned: int) -> str:
+    """Why a sweep that no rule ended is over.
+
+    Args:
+        trials: that were started, repeats included.
+        planned: of the budget. The model starts fewer where it finds none that is new and may start.
+    """
+    if trials >= planned:
+        return f"all {trials} trials ended"
+    return f"{trials} of {planned} trials ended: no other configuration of the space was found that may start"
+
+
 @dataclass(frozen=True)
 class Spent:
     """What a sweep has cost.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sweeps.search.history import Goal, Strategy, TrialHistory
 from sweeps.search.listed import Listed
 from sweeps.search.model.strategy import ModelStrategy
-from sweeps.search.refusal import refusal_of
+from sweeps.search.refusal import may_start
 from sweeps.search.repeats import Repeats
 from sweeps.search.rungs import Halving
 from sweeps.search.sampler import choose_sampler
@@ -29,7 +29,9 @@ def sampler_of(plan: Plan, goal: Goal) -> Sampler:
     return sampler
 
 
-def strategy_of(plan: Plan, goal: Goal, sampler: Sampler, earlier: Sequence[TrialHistory] = ()) -> Strategy:
+def strategy_of(
+    plan: Plan, goal: Goal, sampler: Sampler, earlier: Sequence[TrialHistory] = (), *, device: str
+) -> Strategy:
     """What starts trials and lets them go on.
 
     Args:
@@ -37,13 +39,14 @@ def strategy_of(plan: Plan, goal: Goal, sampler: Sampler, earlier: Sequence[Tria
         goal: of the sweep.
         sampler: from `sampler_of`; `model` decides itself what is started and what goes on.
         earlier: trials of earlier sweeps that the model learns from.
+        device: what trials run on, "cuda" or "cpu": the memory that it would take there decides what may start.
     """
     if plan.ablation is not None:
         return Listed(plan.ablation)
     if sampler == "model":
         # A trial's seed, which its number would change, decides nothing about whether it may start.
         return ModelStrategy(
-            goal, allowed=lambda p: refusal_of(plan, plan.configuration(p, 0)) is None, earlier=earlier
+            goal, allowed=lambda p: may_start(plan, plan.configuration(p, 0), device=device), earlier=earlier
         )
     return Halving(goal)
 

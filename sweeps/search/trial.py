@@ -168,14 +168,16 @@ def run_attempt(job: TrialJob, store: AttemptStore, trainer: Trainer) -> Outcome
         StoreUnavailable: the store stayed away. The attempt is lost, whatever its end was. Nothing that training can
             cause is raised.
     """
+    where: dict[str, Any] = {}
+
+    def start_at(step: int) -> None:
+        process = this_process()
+        PATIENCE(lambda: store.identify(job.token, process, environment=where, resumed_from_step=step))
+
     try:
+        start_at(0)  # before any file is looked at: a disk that hangs is the usual reason to end a worker from outside
         job.folder.mkdir(parents=True, exist_ok=True)
         where = environment(job)
-
-        def start_at(step: int) -> None:
-            process = this_process()
-            PATIENCE(lambda: store.identify(job.token, process, environment=where, resumed_from_step=step))
-
         completed = _completed(job, _train(job, store, trainer, start_at))
     except StaleAttempt:
         return "stale"

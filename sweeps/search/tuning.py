@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ray import tune as ray_tune
@@ -16,7 +16,7 @@ from ray.tune.schedulers import FIFOScheduler
 from sweeps.search.cluster import Slots
 from sweeps.search.conductor import Conductor
 from sweeps.search.lean_tune import lean_tune
-from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
+from sweeps.search.searcher import ActorErrors, EndOverdue, StopWhen, SweepSearcher
 from sweeps.search.worker import TrialWorker
 
 
@@ -29,6 +29,7 @@ def tune(
     trainer: str,
     is_stopping: Callable[[], bool],
     on_cancelled: Callable[[], None],
+    overdue: Collection[int] = (),
 ) -> None:
     """Run the sweep's trials until none is left or it is being stopped.
 
@@ -40,6 +41,7 @@ def tune(
         trainer: name of the trainer.
         is_stopping: whether running trials are to be stopped.
         on_cancelled: called when a worker was told of a cancellation.
+        overdue: numbers of trials whose workers hang and are to be ended; it may grow meanwhile.
 
     Raises:
         Exception: whatever the conductor raised.
@@ -73,7 +75,7 @@ def tune(
                     name=name,
                     storage_path=str(folder),
                     stop=StopWhen(stop_now),
-                    callbacks=[ActorErrors(searcher)],
+                    callbacks=[ActorErrors(searcher), EndOverdue(searcher, overdue)],
                     failure_config=FailureConfig(max_failures=0, fail_fast=False),
                     checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,

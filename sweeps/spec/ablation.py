@@ -14,7 +14,7 @@ from f3rm_core import PARAMETERS, InvalidParameter
 from sweeps.errors import MISSING, Issue
 from sweeps.spec.claim_table import CLAIMS, change_of
 from sweeps.spec.claims import at_base
-from sweeps.spec.documents import suggestion
+from sweeps.spec.documents import no_such_parameter, suggestion
 from sweeps.spec.space import CategoricalDimension, Dimension
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _check_arm(name: str, values: Mapping[str, Any]) -> list[Issue]:
     for parameter, value in values.items():
         place = f"{field}.{parameter}"
         if parameter not in PARAMETERS:
-            issues.append(Issue(place, value, f"no such parameter{suggestion(parameter, PARAMETERS)}"))
+            issues.append(Issue(place, value, no_such_parameter(parameter)))
             continue
         reason = PARAMETERS[parameter].not_sweepable
         if reason and parameter not in _ALSO_IN_ARMS:

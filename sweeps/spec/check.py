@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -12,13 +12,16 @@ from typing import Any, Literal
 from f3rm_core import InvalidParameter, check_parameters, check_weight_file
 from sweeps.errors import MISSING, InvalidSpec, Issue
 from sweeps.spec.ablation import Ablation, Arm
+from sweeps.spec.capacity import check_here, gpus_here
 from sweeps.spec.draw import draw
 from sweeps.spec.finding import Finding
 from sweeps.spec.memory import Memory, memory_of
 from sweeps.spec.presets import ROOT_PRESET, Preset, resolve_preset
 from sweeps.spec.rules import IMPOSSIBLE, RULES
 from sweeps.spec.sharing import Sharing, share_gpus
-from sweeps.spec.sweep import Plan, check_spec, parse_spec
+from sweeps.spec.size import few_configurations
+from sweeps.spec.sweep import Plan, SweepSpec, check_spec, parse_spec
+from sweeps.spec.without_effect import without_effect
 
 SAMPLES = 512
 """Configurations drawn from a space: a share of 1% is missed by one check in 170."""
@@ -40,6 +43,7 @@ class Checked:
         findings: errors first, by share.
         memory: the largest predicted peak; None: nothing could be predicted, or nobody asked.
         sharing: how many of a sweep's trials would share the GPU asked about; None: nobody asked, or the sweep says it.
+        warnings: what else to beware of in a sweep, beside its parameters' values, one line each.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Checked:
     findings: tuple[Finding, ...]
     memory: Memory | None = None
     sharing: Sharing | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -78,6 +83,8 @@ def check_document(
     where: str = "",
     scene_root: Path | None = None,
     gpu_memory_gb: float | None = None,
+    runs_here: bool = False,
+    check_earlier: Callable[[SweepSpec], object] | None = None,
 ) -> Checked:
     """Check a sweep or a preset, of which `name` and `base` may be left out.
 
@@ -86,13 +93,17 @@ def check_document(
         where: its name, for errors.
         scene_root: folder that relative scene paths start from.
         gpu_memory_gb: as in `check_preset`.
+        runs_here: as in `check_sweep`.
+        check_earlier: refuses a sweep that starts from one that is not there; None: nobody can tell.
 
     Raises:
         UsageError: it can't work whatever the rules say.
     """
     if is_sweep(document):
         plan = check_spec(parse_spec(document, where=where), scene_root=scene_root)
-        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb)
+        if check_earlier is not None:
+            check_earlier(plan.spec)
+        return check_sweep(plan, gpu_memory_gb=gpu_memory_gb, runs_here=runs_here)
     preset = resolve_preset({"name": "configuration", "base": ROOT_PRESET, **document}, where=where)
     return check_preset(preset, gpu_memory_gb=gpu_memory_gb)
 
@@ -112,13 +123,26 @@ def check_configuration(configuration: Mapping[str, Any], *, name: str = "") -> 
     return _checked(name, "configuration", [list(_broken(configuration, ()))])
 
 
-def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None) -> Checked:
-    """`check_plan`, and the memory of some of the configurations drawn, or of all arms."""
+def check_sweep(plan: Plan, *, gpu_memory_gb: float | None = None, runs_here: bool = False) -> Checked:
+    """`check_plan`, and the memory of some of the configurations drawn, or of all arms.
+
+    Args:
+        plan: a checked sweep.
+        gpu_memory_gb: as in `check_preset`.
+        runs_here: whether its trials would run on this machine; what it lacks for one is then a warning.
+    """
     memory = memory_of(memory_samples(plan), plan.scene, gpu_memory_gb)
-    checked = _with_memory(check_plan(plan), memory)
+    lacking = check_here(plan.spec.resources) if runs_here else []
+    warnings = (*map(str, lacking), *_without_effect(plan, runs_here))
+    checked = replace(_with_memory(check_plan(plan), memory), warnings=warnings)
     if gpu_memory_gb is None or plan.spec.resources.gpus_per_trial is not None:
         return checked
     return replace(checked, sharing=share_gpus(plan, memory.peaks_gb if memory else (), gpu_memory_gb))
+
+
+def _without_effect(plan: Plan, runs_here: bool) -> list[str]:
+    idle = without_effect(plan.spec, gpus=gpus_here() if runs_here else None)
+    return [str(issue) for issue in (*idle, *few_configurations(plan))]
 
 
 def memory_samples(plan: Plan) -> list[dict[str, Any]]:
@@ -154,17 +178,24 @@ def _with_memory(checked: Checked, memory: Memory | None) -> Checked:
     return replace(checked, memory=memory, findings=findings, forbidden=max(checked.forbidden, memory.share_over))
 
 
-def refuse_errors(plan: Plan) -> list[str]:
+def refuse_errors(plan: Plan, *, runs_here: bool = False) -> list[str]:
     """Refuse a sweep of which a part of the space breaks an error that it does not allow.
 
+    Args:
+        plan: a checked sweep.
+        runs_here: whether its trials will run on this machine; one that lacks what a trial needs is then refused.
+
     Returns:
-        What else the rules found, one line each: warnings, and errors that are allowed.
+        What else was found, one line each: warnings, errors that are allowed, and options without effect.
 
     Raises:
         InvalidSpec: names the parameters, the share, and how to allow it.
     """
+    if runs_here and (lacking := check_here(plan.spec.resources)):
+        raise InvalidSpec(lacking)
+    idle = _without_effect(plan, runs_here)
     if plan.ablation is not None:
-        return _refuse_arms(plan, plan.ablation)
+        return _refuse_arms(plan, plan.ablation) + idle
     checked = check_plan(plan)
     issues, warnings = [], []
     for finding in checked.findings:
@@ -178,7 +209,7 @@ def refuse_errors(plan: Plan) -> list[str]:
             warnings.append(said)
     if issues:
         raise InvalidSpec(issues)
-    return warnings
+    return warnings + idle
 
 
 def _refuse_arms(plan: Plan, ablation: Ablation) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from f3rm_core import PARAMETERS
 from sweeps.errors import MISSING, InvalidSpec, Issue
 
 MAX_DOCUMENT_BYTES = 1 << 20
@@ -21,6 +22,13 @@ MAX_DOCUMENT_BYTES = 1 << 20
 MAX_DEPTH = 16
 """Mappings and lists in each other; a spec has 4."""
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Pattern of the names that users give."""
+NOT_EMPTY = r"^[^\x00]+$"
+_PATTERNS = {
+    NAME: "give letters, digits and . _ - (the first a letter or a digit), at most 64",
+    NOT_EMPTY: "give a text that is not empty and has no NUL",
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -107,10 +115,7 @@ def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
         if document is None:
             document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InvalidSpec([Issue("", MISSING, f"{line}{problem}")], where=where) from None
+        raise InvalidSpec([Issue("", MISSING, _unreadable(text, error))], where=where) from None
     except ValueError as error:  # a date that is none, a number of thousands of digits
         raise InvalidSpec([Issue("", MISSING, f"a value can't be read: {error}")], where=where) from None
     if _is_too_deep(document):
@@ -122,6 +127,20 @@ def parse_document(text: str, *, where: str = "") -> dict[str, Any]:
         if not isinstance(key, str):
             raise InvalidSpec([Issue(str(key), MISSING, "keys must be text")], where=where)
     return document
+
+
+def _unreadable(text: str, error: yaml.YAMLError) -> str:
+    """Where and why a text is no YAML; why it is no JSON, if it begins as that does."""
+    if isinstance(error, yaml.parser.ParserError) and re.match(r'\s*\{\s*("|$)', text):
+        try:
+            json.loads(text)
+        except json.JSONDecodeError as of_json:
+            return f"line {of_json.lineno}, column {of_json.colno}: neither JSON ({of_json.msg}) nor YAML"
+        except (ValueError, RecursionError):  # well formed, and unreadable as YAML says
+            pass
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{line}{getattr(error, 'problem', None) or 'not YAML'}"
 
 
 @contextmanager
@@ -181,13 +200,21 @@ def _parts(item: Any) -> Iterable[Any]:
     return item if isinstance(item, list) else ()
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" for a close match among `known`, else the list of what is known if it is short."""
+def suggestion(word: str, known: Iterable[str], *, listed: str = "") -> str:
+    """ "; did you mean X?" for a close match among `known`, else what is known if that is short, else where it is
+    `listed`."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]}?"
-    return f"; known: {', '.join(names)}" if len(names) <= 12 else ""
+    if len(names) <= 12:
+        return f"; known: {', '.join(names)}"
+    return f"; {listed}" if listed else ""
+
+
+def no_such_parameter(name: str) -> str:
+    """What to say of a name that no parameter has."""
+    return "no such parameter" + suggestion(name, PARAMETERS, listed="`f3rm-sweeps params` lists them")
 
 
 def issues_of(error: ValidationError, model: type[BaseModel], *, tags: Iterable[str] = ()) -> list[Issue]:
@@ -203,10 +230,9 @@ def issues_of(error: ValidationError, model: type[BaseModel], *, tags: Iterable[
     for item in error.errors(include_url=False, include_context=True):
         place = tuple(part for part in item["loc"] if part not in drop)
         field = ".".join(str(part) for part in place)
-        kind, message = item["type"], item["msg"]
+        kind = item["type"]
         if kind == "extra_forbidden":
-            remedy = "unknown key" + suggestion(str(place[-1]), _fields_at(model, item["loc"][:-1], drop))
-            issues.append(Issue(field, item["input"], remedy))
+            issues.append(Issue(field, item["input"], "unknown key" + _meant(model, item["loc"], drop)))
         elif kind == "missing":
             issues.append(Issue(field, MISSING, "is required"))
         elif kind == "union_tag_not_found":
@@ -217,9 +243,38 @@ def issues_of(error: ValidationError, model: type[BaseModel], *, tags: Iterable[
         elif kind in ("model_type", "model_attributes_type", "dict_type"):
             issues.append(Issue(field, item["input"], "must be a mapping of `key: value`"))
         else:
-            remedy = message.replace("Input should be", "must be").replace("a valid integer", "an integer")
-            issues.append(Issue(field, item["input"], remedy.replace("valid ", "")))
+            issues.append(Issue(field, item["input"], remedy_of(item)))
     return issues
+
+
+def remedy_of(item: Mapping[str, Any]) -> str:
+    """One of pydantic's errors in our words: what is wrong with the value, and what would do."""
+    message, pattern = str(item["msg"]), item.get("ctx", {}).get("pattern")
+    if pattern in _PATTERNS:
+        return _PATTERNS[pattern]
+    message = message.removeprefix("Value error, ").removesuffix(", unable to parse string as an integer")
+    message = message.removesuffix(", unable to parse string as a number")
+    return message.replace("Input should be", "must be").replace("a valid integer", "an integer").replace("valid ", "")
+
+
+def _meant(model: type[BaseModel], place: tuple[int | str, ...], tags: set[str]) -> str:
+    """Of a key that is not known at its place: the one other place that has it, or a key like it here."""
+    word = str(place[-1])
+    elsewhere = list(_paths_of(model, word))
+    if elsewhere == [word]:
+        return "; it belongs at the top"
+    if len(elsewhere) == 1:
+        return f"; did you mean {elsewhere[0]}?"
+    return suggestion(word, _fields_at(model, place[:-1], tags))
+
+
+def _paths_of(model: type[BaseModel], word: str) -> Iterator[str]:
+    """Dotted paths of the fields with a name, in a model and the models in it."""
+    for name, known in model.model_fields.items():
+        if name == word:
+            yield name
+        if isinstance(known.annotation, type) and issubclass(known.annotation, BaseModel):
+            yield from (f"{name}.{path}" for path in _paths_of(known.annotation, word))
 
 
 def _fields_at(model: type[BaseModel], place: tuple[int | str, ...], tags: set[str]) -> list[str]:

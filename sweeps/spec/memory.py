@@ -121,6 +121,22 @@ def memory_finding(
     return Finding(MEMORY_LIMIT, "error", 1.0, {name: configuration[name]}, message, remedy)
 
 
+def breaks_limit(
+    configuration: Configuration,
+    scene: Scene | SceneSize | None,
+    constraints: Mapping[str, float],
+    *,
+    device: str | None = None,
+) -> bool:
+    """Whether there is a `constraint_finding`, of which this takes no more than one prediction. Arguments as there."""
+    if PEAK_MEMORY not in constraints:
+        return False
+    try:
+        return predicted_memory(configuration, scene, device=device).total_bytes > constraints[PEAK_MEMORY] * 1e9
+    except InvalidParameter:  # the rules, or the training, say what of it
+        return False
+
+
 def constraint_finding(
     configuration: Configuration,
     scene: Scene | SceneSize | None,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from f3rm_core import PARAMETERS, InvalidParameter, check_parameters
 from sweeps.errors import MISSING, InvalidSpec, Issue, UnknownPreset
-from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
+from sweeps.spec.documents import NAME, issues_of, lines_named, parse_document, read_text, suggestion
 
 ROOT_PRESET = "f3rm_default"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -25,7 +25,7 @@ class PresetDocument(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=NAME)
     base: str | None = None
     summary: str = ""
     trade_off: str = Field(default="", description="What it is expected to gain and to give up against its base.")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from f3rm_core import PARAMETERS, InvalidParameter
 from sweeps.errors import MISSING, Issue
-from sweeps.spec.documents import suggestion
+from sweeps.spec.documents import no_such_parameter
 
 
 class _Dimension(BaseModel):
@@ -140,7 +140,7 @@ def check_space(space: Mapping[str, _Dimension], fixed: Mapping[str, Any]) -> li
         field = f"space.{name}"
         parameter = PARAMETERS.get(name)
         if parameter is None:
-            issues.append(Issue(field, MISSING, f"no such parameter{suggestion(name, PARAMETERS)}"))
+            issues.append(Issue(field, MISSING, no_such_parameter(name)))
             continue
         if parameter.not_sweepable:
             issues.append(Issue(field, MISSING, f"can't be swept: {parameter.not_sweepable}; fix it under parameters"))
@@ -212,7 +212,7 @@ def _check_conditions(space: Mapping[str, _Dimension]) -> list[Issue]:
         for other, wanted in dimension.when.items():
             field = f"space.{name}.when.{other}"
             if other not in PARAMETERS:
-                issues.append(Issue(field, MISSING, f"no such parameter{suggestion(other, PARAMETERS)}"))
+                issues.append(Issue(field, MISSING, no_such_parameter(other)))
                 continue
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 issues += _check_value(field, other, value)

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
 
-from f3rm_core import PARAMETERS, InvalidParameter, Metric, Scene, check_parameters, check_weight_file, load_scene
+from f3rm_core import (
+    METRICS,
+    PARAMETERS,
+    InvalidParameter,
+    Metric,
+    Scene,
+    check_parameters,
+    check_weight_file,
+    load_scene,
+)
 from sweeps.errors import InvalidSpec, Issue
 from sweeps.spec.ablation import ALL, MAX_SEEDS, MIN_SEEDS, Ablation, check_ablation, resolve
-from sweeps.spec.documents import issues_of, lines_named, parse_document, read_text, suggestion
-from sweeps.spec.objectives import check_available, check_constraints, check_objectives, objectives_of
+from sweeps.spec.documents import (
+    NAME,
+    NOT_EMPTY,
+    issues_of,
+    lines_named,
+    no_such_parameter,
+    parse_document,
+    read_text,
+)
+from sweeps.spec.objectives import MAX_OBJECTIVES, check_available, check_constraints, check_objectives, objectives_of
+from sweeps.spec.parts import check_parts
 from sweeps.spec.presets import overlay, preset_in
 from sweeps.spec.rules import RULE_IDS
 from sweeps.spec.space import TAGS, Dimension, check_reachable, check_space
 from sweeps.spec.warm_start import preset_points
 
 MAX_TRIALS = 100_000
-
+# For OpenAPI: `check_objectives` refuses others in our words.
+_ONE_METRIC: JsonDict = {"type": "string", "enum": list(METRICS)}
 
 Sampler = Literal["auto", "model", "tpe", "gp", "nsga2", "random", "qmc"]
 
@@ -95,11 +114,12 @@ class Resources(_Part):
 
 
 class SweepSpec(_Part):
-    """A sweep as a user writes it, in YAML or JSON. Use `parse_spec` or `read_spec` for errors in the user's words."""
+    """A sweep as a user writes it, in YAML or JSON."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    scene: str = Field(default="embedded:tabletop", pattern=r"^[^\x00]+$")
-    base: str = Field(default="f3rm_default", pattern=r"^[^\x00]+$")
+    # `parse_spec` and `read_spec` make one, with errors in the user's words.
+    name: str = Field(pattern=NAME)
+    scene: str = Field(default="embedded:tabletop", pattern=NOT_EMPTY)
+    base: str = Field(default="f3rm_default", pattern=NOT_EMPTY)
     parameters: dict[str, Any] = Field(default_factory=dict, description="Fixed values over the base.")
     kind: Literal["search", "ablation"] = Field(
         default="search", description="search: a sampler proposes trials; ablation: each arm is trained as it stands."
@@ -112,14 +132,24 @@ class SweepSpec(_Part):
         default_factory=list, description="Claims of the guide whose arms an ablation trains, by id; or `all`."
     )
     seeds: int = Field(default=3, ge=MIN_SEEDS, le=MAX_SEEDS, description="Trials of each arm of an ablation.")
-    objectives: list[str] = Field(default_factory=lambda: ["psnr", "feature_cosine"])
-    constraints: dict[str, float] = Field(default_factory=dict)
+    objectives: list[str] = Field(
+        default_factory=lambda: ["psnr", "feature_cosine"],
+        description="One to four metrics; each knows its direction.",
+        json_schema_extra={"items": _ONE_METRIC, "minItems": 1, "maxItems": MAX_OBJECTIVES},
+    )
+    constraints: dict[str, float] = Field(
+        default_factory=dict,
+        description="Limits of metrics: at most, or at least where more of it is better.",
+        json_schema_extra={"propertyNames": _ONE_METRIC},
+    )
     search: Search = Field(default_factory=Search)
     fidelity: Fidelity = Field(default_factory=Fidelity)
     budget: Budget = Field(default_factory=Budget)
     resources: Resources = Field(default_factory=Resources)
     allow: list[str] = Field(
-        default_factory=list, description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check."
+        default_factory=list,
+        description="Rules whose errors don't refuse the sweep, by id: see POST /configs/check.",
+        json_schema_extra={"items": {"type": "string", "enum": list(RULE_IDS)}},
     )
 
     @field_validator("claims", mode="before")
@@ -140,10 +170,7 @@ class SweepSpec(_Part):
             *check_space(self.space, self.parameters),
             *check_objectives(self.objectives),
             *check_constraints(self.constraints),
-            *_check_rungs(self),
-            *_check_repeats(self),
-            *_check_gpus(self),
-            *_check_allowed(self),
+            *check_parts(self),
         ]
         if issues:
             raise InvalidSpec(issues)
@@ -154,6 +181,20 @@ class SweepSpec(_Part):
         """Trials, repeats included."""
         repeats = self.search.repeats
         return self.budget.trials + min(repeats.top, self.budget.trials) * (repeats.seeds - 1)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a sweep's presets say when it is created. It is kept with the sweep: their files may change, or go, before
+    the last of its trials has started.
+
+    Args:
+        fixed: every parameter's value where the space does not vary it.
+        first: points of the space that the presets of the warm start stand for.
+    """
+
+    fixed: Mapping[str, Any]
+    first: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -173,6 +214,11 @@ class Plan:
     objectives: tuple[Metric, ...]
     scene: Scene
     first: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def resolved(self) -> Resolved:
+        """What its presets say: to be stored with the sweep."""
+        return Resolved(self.fixed, self.first)
 
     @property
     def budget_steps(self) -> int:
@@ -241,28 +287,26 @@ def parse_spec(document: Mapping[str, Any] | str, *, where: str = "") -> SweepSp
     try:
         return SweepSpec.model_validate(dict(document))
     except ValidationError as error:
-        raise InvalidSpec(issues_of(error, SweepSpec, tags=TAGS), where=where) from None
+        issues = issues_of(error, SweepSpec, tags=TAGS)
+        raise InvalidSpec([*issues, *_faults_beside(document, issues)], where=where) from None
     except InvalidSpec as error:
         raise InvalidSpec(error.issues, where=where) from None
 
 
-def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
+def check_spec(spec: SweepSpec, *, scene_root: Path | None = None, resolved: Resolved | None = None) -> Plan:
     """Check a sweep against its base preset and its scene, and return what its trials have in common.
 
     Args:
         spec: a sweep that is well formed. The plan's own has an ablation's arms spelled out: store that one.
         scene_root: folder that relative scene paths start from.
+        resolved: what its presets said when the sweep was created; None: they are read.
 
     Raises:
         InvalidSpec: names the field at fault.
         SceneError: the scene is missing or broken.
     """
-    base = preset_in("base", spec.base)
-    steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
-    # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
-    threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}
     try:
-        fixed = check_parameters(overlay(base.resolved, {**spec.parameters, **steps, **threads}))
+        fixed = check_parameters(_fixed(spec) if resolved is None else resolved.fixed)
     except InvalidParameter as error:
         raise InvalidSpec([Issue(f"parameters.{error.name}", error.value, error.remedy)]) from None
     issues = [*_check_weight_file(spec, fixed), *check_reachable(spec.space, fixed)]
@@ -272,10 +316,22 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None) -> Plan:
     scene = load_scene(spec.scene, scene_root=scene_root)
     for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         issues += check_available(names, scene.metrics, spec.scene, field=field)
-    first, wrong = preset_points(spec.search.warm_start.presets, spec.space, fixed)
-    if issues + wrong:
-        raise InvalidSpec(issues + wrong)
+    first: Sequence[Mapping[str, Any]] = () if resolved is None else resolved.first
+    if resolved is None:
+        first, wrong = preset_points(spec.search.warm_start.presets, spec.space, fixed)
+        issues += wrong
+    if issues:
+        raise InvalidSpec(issues)
     return Plan(spec, fixed, objectives_of(spec.objectives), scene, tuple(first))
+
+
+def _fixed(spec: SweepSpec) -> dict[str, Any]:
+    """The base's parameters under those that the spec fixes."""
+    base = preset_in("base", spec.base)
+    steps = {"max_num_iterations": spec.fidelity.rungs[-1]} if spec.fidelity.rungs else {}
+    # A trial's threads are its CPUs: part of what fixes the bits, so part of the configuration.
+    threads = {"threads": spec.resources.cpus_per_trial} if "threads" not in spec.parameters else {}
+    return overlay(base.resolved, {**spec.parameters, **steps, **threads})
 
 
 def _check_fixed(spec: SweepSpec) -> list[Issue]:
@@ -283,7 +339,7 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
     for name, value in spec.parameters.items():
         field = f"parameters.{name}"
         if name not in PARAMETERS:
-            issues.append(Issue(field, value, f"no such parameter{suggestion(name, PARAMETERS)}"))
+            issues.append(Issue(field, value, no_such_parameter(name)))
             continue
         try:
             PARAMETERS[name].check(value)
@@ -292,12 +348,24 @@ def _check_fixed(spec: SweepSpec) -> list[Issue]:
     return issues
 
 
-def _check_allowed(spec: SweepSpec) -> list[Issue]:
-    return [
-        Issue(f"allow.{index}", rule, f"no such rule{suggestion(rule, RULE_IDS)}")
-        for index, rule in enumerate(spec.allow)
-        if rule not in RULE_IDS
-    ]
+def _faults_beside(document: Mapping[str, Any], unread: Sequence[Issue]) -> list[Issue]:
+    """What is wrong with the rest of a document of which some fields can't be read, so that it is told with them."""
+    places = [issue.field.split(".") for issue in unread]
+    parts = {place[0] for place in places if place[0] != "space" or len(place) == 1}
+    if not parts.isdisjoint(("kind", "arms", "claims")):  # what the rest means depends on them
+        return []
+    dimensions = {place[1] for place in places if place[0] == "space" and len(place) > 1}
+    rest = {"name": "unnamed"} | {name: value for name, value in document.items() if name not in parts}
+    if dimensions:
+        rest["space"] = {name: value for name, value in rest["space"].items() if name not in dimensions}
+    try:
+        SweepSpec.model_validate(rest)
+    except ValidationError:  # a key with a dot in it, which is still there
+        return []
+    except InvalidSpec as error:
+        told = {*parts, *({"space"} if dimensions else ())}
+        return [issue for issue in error.issues if issue.field not in told]
+    return []
 
 
 def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]:
@@ -308,36 +376,3 @@ def _check_weight_file(spec: SweepSpec, fixed: Mapping[str, Any]) -> list[Issue]
             return [Issue(f"parameters.{error.name}", error.value, error.remedy)]
         return [Issue("base", spec.base, str(error))]
     return []
-
-
-def _check_repeats(spec: SweepSpec) -> list[Issue]:
-    if spec.kind == "search" and spec.search.repeats.top and "seed" in spec.parameters:
-        remedy = "every repeat would have this seed and the same result; leave it out, or give search.repeats.top 0"
-        return [Issue("parameters.seed", spec.parameters["seed"], remedy)]
-    return []
-
-
-def _check_gpus(spec: SweepSpec) -> list[Issue]:
-    gpus = spec.resources.gpus_per_trial
-    if gpus is None or gpus <= 1 or gpus.is_integer():
-        return []
-    remedy = "Ray gives a part of one GPU, or whole ones; give at most 1, or a whole number"
-    return [Issue("resources.gpus_per_trial", gpus, remedy)]
-
-
-def _check_rungs(spec: SweepSpec) -> list[Issue]:
-    issues = [
-        Issue(f"fidelity.rungs.{index}", steps, "give at least 1 training step")
-        for index, steps in enumerate(spec.fidelity.rungs)
-        if steps < 1
-    ]
-    issues += [
-        Issue(f"fidelity.rungs.{index + 1}", later, f"is not above the rung before it ({earlier}); give rising steps")
-        for index, (earlier, later) in enumerate(itertools.pairwise(spec.fidelity.rungs))
-        if later <= earlier
-    ]
-    fixed = spec.parameters.get("max_num_iterations")
-    if spec.fidelity.rungs and fixed is not None and fixed != spec.fidelity.rungs[-1]:
-        remedy = f"differs from the last of fidelity.rungs ({spec.fidelity.rungs[-1]}); give one of the two"
-        issues.append(Issue("parameters.max_num_iterations", fixed, remedy))
-    return issues

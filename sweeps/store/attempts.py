@@ -30,13 +30,16 @@ class AttemptStore:
     def identify(
         self, token: str, process: Process, *, environment: Mapping[str, Any], resumed_from_step: int = 0
     ) -> None:
-        """Note where the attempt runs and what fixes its bits (versions, device, threads).
+        """Note where the attempt runs and what fixes its bits (versions, device, threads). Its time counts from the
+        first such note: until then it may have waited for room on the cluster.
 
         Raises:
             StaleAttempt: the attempt was closed.
         """
         with self.database.write() as session:
             attempt, _trial = self._open(session, token)
+            if attempt.machine is None:
+                attempt.started_at = self.database.now(session)
             attempt.machine, attempt.pid, attempt.process_started = process.machine, process.pid, process.started
             attempt.environment, attempt.resumed_from_step = dict(environment), resumed_from_step
 

@@ -169,6 +169,8 @@ def _unavailable(url: URL, what: str, reason: str) -> StoreUnavailable:
     remedy = "check F3RM_STORE_URL, and that the server runs"
     if url.get_backend_name() == "sqlite":
         remedy = "make room, or set F3RM_DATA_DIR to a folder that you may write to"
+        if "not a database" in reason:
+            remedy = "set F3RM_STORE_URL or F3RM_DATA_DIR to another place, or move the file away"
     return StoreUnavailable(f"the database {url.render_as_string(hide_password=True)} {what}: {reason}; {remedy}")
 
 

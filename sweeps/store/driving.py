@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
 from sweeps.store.database import Database
 from sweeps.store.models import AttemptRow, LeaseRow, RungRow, SweepRow, TrialRow
+from sweeps.store.overdue import Sleeps, attempt_seconds, overdue_attempts
 from sweeps.store.patience import Patience, patiently
 from sweeps.store.records import AttemptRecord, Failed, Process, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
@@ -21,14 +22,13 @@ from sweeps.store.rows import (
     lease_record,
     open_attempts,
     rungs_of,
-    silent_attempts,
     sweep_record,
     sweep_row,
     trial_record,
     trial_row,
 )
 from sweeps.store.states import FINISHED_SWEEP
-from sweeps.store.transitions import cancel_now, close_attempt, fail_trial, is_live, release
+from sweeps.store.transitions import cancel_now, close_attempt, fail_trial, interrupt_now, is_live, release
 
 LEASES_AWAY = 2
 """A driver that has not reached its store for so many times its lease gives the sweep up."""
@@ -53,6 +53,7 @@ class DrivenSweep:
         self.max_attempts = max_attempts
         self.orphans: list[AttemptRecord] = []
         self.patience = Patience(LEASES_AWAY * lease_seconds)
+        self._sleeps = Sleeps(timedelta(seconds=LEASES_AWAY * lease_seconds))
 
     @classmethod
     def acquire(
@@ -112,13 +113,14 @@ class DrivenSweep:
             now = self.database.now(session)
             # A machine that slept was not driving: count no more than a lease's time.
             sweep.driver_seconds += min((now - lease.renewed_at).total_seconds(), self.lease_seconds)
+            self._sleeps.note(lease.renewed_at, now)
             lease.renewed_at, lease.expires_at = now, now + timedelta(seconds=self.lease_seconds)
             sweep.state = "running"  # it may have been taken for interrupted
             return sweep.cancel_requested
 
     def fail_overdue(self, trial_hours: float) -> list[AttemptRecord]:
         """Fail trials whose time is long up and of which nothing is heard. A worker looks at the clock when it reports;
-        one that hangs does not.
+        one that hangs does not. One that has not begun, as where Ray has no room for it, has used no time.
 
         Args:
             trial_hours: of all rungs together. A tenth more is given, two leases at least, all of which it was silent.
@@ -132,16 +134,13 @@ class DrivenSweep:
         with self.database.write() as session:
             self._held(session)
             now = self.database.now(session)
-            for attempt, trial in silent_attempts(session, self.sweep_id, since=now - grace):
-                reached = rungs_of(session, self.sweep_id, trial=trial.number)
-                before = timedelta(seconds=reached[-1].seconds if reached else 0.0)
-                if now - attempt.started_at + before > allowed + grace:
-                    message = (
-                        f"not heard of since step {trial.step} of {trial.target_step}, and over {trial_hours:g} hours"
-                    )
-                    failure = Failed("timeout", f"{message} (budget.trial_hours)")
-                    self._close(session, attempt, "failed", message, failure)
-                    overdue.append(attempt_record(attempt))
+            for attempt, trial in overdue_attempts(
+                session, self.sweep_id, allowed=allowed, grace=grace, sleeps=self._sleeps, now=now
+            ):
+                message = f"not heard of since step {trial.step} of {trial.target_step}, and over {trial_hours:g} hours"
+                failure = Failed("timeout", f"{message} (budget.trial_hours)")
+                self._close(session, attempt, "failed", message, failure)
+                overdue.append(attempt_record(attempt))
         return overdue
 
     @patiently
@@ -277,11 +276,9 @@ class DrivenSweep:
 
     @patiently
     def attempt_seconds(self) -> float:
-        """How long its attempts have lasted in all, those that run included."""
-        query = select(AttemptRow.started_at, AttemptRow.ended_at).where(AttemptRow.sweep_id == self.sweep_id)
+        """How long its attempts have lasted in all, those that run included; see sweeps.store.overdue."""
         with self.database.read() as session:
-            now = self.database.now(session)
-            return sum(((ended or now) - started).total_seconds() for started, ended in session.execute(query))
+            return attempt_seconds(session, self.sweep_id, self._sleeps, self.database.now(session))
 
     @patiently
     def promote(self, number: int, *, target_step: int, reason: str) -> TrialRecord:
@@ -359,13 +356,14 @@ class DrivenSweep:
 
     @patiently
     def interrupt(self, message: str) -> None:
-        """Stop driving without ending the sweep: trials that run are queued again, and the try does not count."""
+        """Stop driving: trials that run are queued again, and the try does not count. Nothing ends but a sweep that was
+        to be cancelled."""
         with self.database.write() as session:
             sweep, lease = self._held(session)
             for attempt in open_attempts(session, self.sweep_id):
                 self._close(session, attempt, "interrupted", message)
-            sweep.state = "interrupted"
-            release(lease, self.database.now(session))
+            release(lease, now := self.database.now(session))
+            interrupt_now(session, sweep, now)
 
     def _in_state(self, state: str, session: Session, number: int) -> TrialRow:
         trial = trial_row(session, self.sweep_id, number, lock=True)

@@ -121,7 +121,7 @@ class AttemptRow(Base):
     number: Mapped[int] = mapped_column(Integer)  # 1 is the first
     driver: Mapped[str] = mapped_column(String(64))  # the lease's holder
     outcome: Mapped[str] = mapped_column(String(16))
-    started_at: Mapped[datetime]
+    started_at: Mapped[datetime]  # when its worker began; until that is known, when it was handed out
     ended_at: Mapped[datetime | None]
     machine: Mapped[str | None] = mapped_column(String(255))
     pid: Mapped[int | None] = mapped_column(Integer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from sweeps.spec.sweep import Resolved
 from sweeps.store.states import AttemptOutcome, RungDecision, SweepState, TrialState
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ class SweepRecord:
     """A sweep as the store has it.
 
     Args:
+        resolved: what its presets said when it was created; None: stored by a version that did not keep it.
         counts: number of trials in each state that occurs.
         trials_planned: the budget's trials.
         driver_seconds: time that drivers have held it, in all.
@@ -35,6 +37,7 @@ class SweepRecord:
     id: str
     name: str
     spec: Mapping[str, Any] = field(repr=False)
+    resolved: Resolved | None = field(repr=False)
     state: SweepState
     trials_planned: int
     counts: Mapping[str, int]

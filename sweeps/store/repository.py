@@ -1,6 +1,7 @@
 """What users do with sweeps: create, look, cancel, resume. For the command line and the service.
 
-A running sweep whose driver has died is shown as `interrupted`: every read settles that first.
+A running sweep whose driver has died is shown as `interrupted`, or as `cancelled` where it was to be: every read
+settles that first.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep, WrongState
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import Resolved, SweepSpec
 from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
 from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
+    RESOLVED,
     attempt_record,
     counts_of,
     lease_record,
@@ -32,8 +35,8 @@ from sweeps.store.rows import (
     trial_record,
     trial_row,
 )
-from sweeps.store.states import RESUMABLE, RETRIED_ON_RESUME, SweepState, TrialState
-from sweeps.store.transitions import cancel_now, is_live, queue_again
+from sweeps.store.states import RESUMABLE, RETRIED_ON_RESUME, SWEEP_STATES, SweepState, TrialState
+from sweeps.store.transitions import cancel_now, interrupt_now, is_live, queue_again
 
 MAX_PAGE = 500
 _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"  # none that look alike
@@ -60,11 +63,14 @@ class Repository:
 
     # Sweeps
 
-    def create_sweep(self, spec: SweepSpec, *, idempotency_key: str | None = None) -> tuple[SweepRecord, bool]:
+    def create_sweep(
+        self, spec: SweepSpec, *, resolved: Resolved | None = None, idempotency_key: str | None = None
+    ) -> tuple[SweepRecord, bool]:
         """Store a new sweep, queued.
 
         Args:
             spec: the checked spec.
+            resolved: what its presets say now, for every drive of it; None: each drive reads them.
             idempotency_key: the same key and spec again give the same sweep.
 
         Returns:
@@ -83,7 +89,7 @@ class Repository:
                 row = SweepRow(
                     id=_new_id(),
                     name=spec.name,
-                    spec=body,
+                    spec=body if resolved is None else {**body, RESOLVED: asdict(resolved)},
                     state="queued",
                     trials_planned=spec.trials_planned,
                     created_at=self.database.now(session),
@@ -113,6 +119,14 @@ class Repository:
         search = spec.search.model_copy(update={"warm_start": warm.model_copy(update={"sweeps": ids})})
         return spec.model_copy(update={"search": search})
 
+    def check_earlier(self, spec: SweepSpec) -> None:
+        """Refuse a sweep that `create_sweep` would refuse for what it starts from.
+
+        Raises:
+            InvalidSpec: a sweep of its warm start is not there, or several have the name.
+        """
+        self._with_ids(spec)
+
     def _of_key(self, key: str | None, body_hash: str) -> SweepRecord | None:
         if key is None:
             return None
@@ -137,23 +151,22 @@ class Repository:
             return sweep_record(sweep_row(session, sweep_id), counts_of(session, [sweep_id])[sweep_id])
 
     def find_sweep(self, words: str) -> SweepRecord:
-        """A sweep by its id, the beginning of its id, or its name where only one has it.
+        """A sweep by its id, else by its name, else by the beginning of its id; the last two where only one fits.
 
         Raises:
             UnknownSweep: none fits, or several do.
         """
+        if not words:
+            raise UnknownSweep("sweep '': give its id, its beginning, or its name")
+        fits = (SweepRow.id == words, SweepRow.name == words, SweepRow.id.startswith(words, autoescape=True))
         with self.database.read() as session:
-            exact = session.scalars(select(SweepRow.id).where(SweepRow.id == words)).all()
-            found = (
-                exact
-                or session.scalars(
-                    select(SweepRow.id).where(SweepRow.id.startswith(words, autoescape=True) | (SweepRow.name == words))
-                ).all()
-            )
+            found = next(filter(None, (session.scalars(select(SweepRow.id).where(fit)).all() for fit in fits)), [])
         if len(found) == 1:
             return self.get_sweep(found[0])
         if found:
-            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit ({', '.join(found[:5])}); give the whole id")
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            shown = f"{', '.join(found[:5])}{more}"
+            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit ({shown}); give the whole id")
         raise UnknownSweep(f"sweep {words!r}: no such sweep; `f3rm-sweeps list` shows them")
 
     def list_sweeps(
@@ -202,10 +215,13 @@ class Repository:
                     cancel_now(session, row, self.database.now(session))
         return self.get_sweep(sweep_id)
 
-    def request_resume(self, sweep_id: str) -> SweepRecord:
+    def request_resume(self, sweep_id: str, *, states: frozenset[SweepState] = RESUMABLE) -> SweepRecord:
         """Queue an interrupted, failed or cancelled sweep again; then start its driver.
 
         Of a failed sweep, trials that another try may mend are queued again; of a cancelled one, its cancelled trials.
+
+        Args:
+            states: that it may be in, beside queued; fewer where nobody asked, so that a cancellation stands.
 
         Raises:
             UnknownSweep: there is none.
@@ -214,10 +230,8 @@ class Repository:
         self.settle()
         with self.database.write() as session:
             row = sweep_row(session, sweep_id, lock=True)
-            if row.state not in RESUMABLE and row.state != "queued":
-                raise WrongState(
-                    f"sweep {sweep_id} is {row.state}: only interrupted, failed and cancelled sweeps can be resumed"
-                )
+            if row.state not in states and row.state != "queued":
+                raise WrongState(f"sweep {sweep_id} is {row.state}: only {_listed(states)} sweeps can be resumed")
             trials = list(session.scalars(select(TrialRow).where(TrialRow.sweep_id == sweep_id)))
             for trial in trials:
                 if trial.state == "cancelled" or (
@@ -227,7 +241,7 @@ class Repository:
             ends = Counter(
                 trial.failure_reason or "stopped at a rung" for trial in trials if trial.state in ("failed", "pruned")
             )
-            if row.state == "failed" and ends.total() >= row.trials_planned:
+            if row.state == "failed" and ends.total() >= row.spec["budget"]["trials"]:
                 listed = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
                 raise WrongState(
                     f"sweep {sweep_id}: its {ends.total()} trials have ended ({listed}) and would end so again; "
@@ -277,7 +291,8 @@ class Repository:
             return session.scalar(select(LeaseRow.acquired_at).where(LeaseRow.sweep_id == sweep_id))
 
     def settle(self) -> list[str]:
-        """Mark running sweeps whose driver is dead as interrupted. Returns their ids."""
+        """Mark running sweeps whose driver is dead as interrupted, or as cancelled where they were to be. Returns their
+        ids."""
         query = select(SweepRow, LeaseRow).outerjoin(LeaseRow).where(SweepRow.state == "running")
         with self.database.read() as session:
             now = self.database.now(session)
@@ -290,7 +305,7 @@ class Repository:
             rows = session.execute(query.where(SweepRow.id.in_(dead)).with_for_update(of=SweepRow)).all()
             for sweep, lease in rows:
                 if not is_live(lease, now):  # it may have been renewed or taken over since
-                    sweep.state = "interrupted"
+                    interrupt_now(session, sweep, now)
                     settled.append(sweep.id)
         return settled
 
@@ -360,6 +375,11 @@ class Repository:
         with self.database.read() as session:
             trial_row(session, sweep_id, number)
             return [report_record(row) for row in session.scalars(query.order_by(ReportRow.id))]
+
+
+def _listed(states: frozenset[SweepState]) -> str:
+    *others, last = (state for state in SWEEP_STATES if state in states)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _new_id() -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sweeps.errors import UnknownSweep, UnknownTrial
+from sweeps.spec.sweep import Resolved
 from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.records import AttemptRecord, LeaseRecord, Process, ReportRecord, RungRecord, SweepRecord, TrialRecord
+
+RESOLVED = "resolved"
+"""Where a sweep's presets, resolved, are kept: in the column of its spec, beside what the user wrote."""
 
 
 def sweep_row(session: Session, sweep_id: str, *, lock: bool = False) -> SweepRow:
@@ -59,20 +62,14 @@ def open_attempts(session: Session, sweep_id: str, *, trial: int | None = None) 
     return list(session.scalars(query.order_by(AttemptRow.trial).with_for_update()))
 
 
-def silent_attempts(session: Session, sweep_id: str, *, since: datetime) -> list[tuple[AttemptRow, TrialRow]]:
-    """Attempts that have not ended, and of which nothing was heard since then: with their trials."""
-    query = select(AttemptRow, TrialRow).join(TrialRow)
-    query = query.where(AttemptRow.sweep_id == sweep_id, AttemptRow.outcome == "running", AttemptRow.started_at < since)
-    query = query.where(TrialRow.reported_at.is_(None) | (TrialRow.reported_at < since))
-    return [(attempt, trial) for attempt, trial in session.execute(query)]
-
-
 def sweep_record(row: SweepRow, counts: Mapping[str, int]) -> SweepRecord:
     """A sweep's row as a plain value."""
+    spec = {name: value for name, value in row.spec.items() if name != RESOLVED}
     return SweepRecord(
         id=row.id,
         name=row.name,
-        spec=row.spec,
+        spec=spec,
+        resolved=Resolved(**row.spec[RESOLVED]) if RESOLVED in row.spec else None,
         state=row.state,  # type: ignore[arg-type]
         trials_planned=row.trials_planned,
         counts=counts,

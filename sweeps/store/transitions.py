@@ -46,6 +46,14 @@ def cancel_now(session: Session, sweep: SweepRow, now: datetime) -> None:
     sweep.state, sweep.finished_at, sweep.stop_reason = "cancelled", now, "cancelled by request"
 
 
+def interrupt_now(session: Session, sweep: SweepRow, now: datetime) -> None:
+    """Note that a sweep has lost its driver: the next one goes on, unless it was to be cancelled."""
+    if sweep.cancel_requested:
+        cancel_now(session, sweep, now)
+    else:
+        sweep.state = "interrupted"
+
+
 def queue_again(session: Session, trial: TrialRow) -> None:
     """A trial that had reported at its rung waits there again; every other one trains to it."""
     rung = session.get(RungRow, (trial.sweep_id, trial.number, trial.target_step))
@@ -96,6 +104,7 @@ def fail_trial(session: Session, trial: TrialRow, failure: Failed, now: datetime
     query = select(AttemptRow.started_at, AttemptRow.ended_at).where(
         AttemptRow.sweep_id == trial.sweep_id,
         AttemptRow.trial == trial.number,
+        AttemptRow.machine.is_not(None),  # what waited for room has cost nothing
         AttemptRow.outcome.in_(["failed", "lost", "interrupted"]),
     )
     in_vain = sum((ended - started).total_seconds() for started, ended in session.execute(query) if ended)

@@ -47,6 +47,15 @@ def test_every_reference_of_the_document_leads_somewhere(client: TestClient) -> 
     assert names <= set(document["components"]["schemas"])
 
 
+def test_a_sweeps_schema_names_metrics_and_rules_and_no_function(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()["components"]["schemas"]["SweepSpec"]
+    assert "parse_spec" not in schema["description"]
+    parts = schema["properties"]
+    for one in (parts["objectives"]["items"], parts["constraints"]["propertyNames"]):
+        assert one["enum"][:2] == ["psnr", "ssim"]
+    assert "unstable-rates" in parts["allow"]["items"]["enum"]
+
+
 def test_an_unforeseen_error_is_a_problem_and_tells_nothing(
     client: TestClient, store: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +76,21 @@ def test_a_disk_that_cant_be_written(code: int, status: int) -> None:
     problem = problem_of(OSError(code, "no", "/data/x")).problem
     assert problem.status == status
     assert "/data/x" in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/sweeps?foo=bar&limit=3", "foo: no such query parameter; known: cursor, limit, state"),
+        ("/sweeps?limits=3", "limits: no such query parameter; did you mean limit?"),
+        ("/sweeps/x/pareto?scenario=quick", "scenario: no such query parameter; none is taken here"),
+        ("/parameters?a=1&b=2", "a: no such query parameter; none is taken here (and 1 more)"),
+    ],
+)
+def test_a_query_parameter_that_no_route_takes_is_refused(client: TestClient, path: str, said: str) -> None:
+    answer = client.get(f"/api/v1{path}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+    assert answer.json()["field"] == said.split(":", maxsplit=1)[0]
 
 
 @pytest.mark.parametrize(

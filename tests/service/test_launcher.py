@@ -243,6 +243,23 @@ def test_a_driver_that_could_not_reach_the_store_is_followed_by_another(
     finish_drivers(launcher)
 
 
+def test_a_cancelled_sweep_is_not_resumed_where_its_driver_died_before_it_saw_that(
+    store: Repository, settings: ServiceSettings, driver: Callable[[str], None], started: list[str]
+) -> None:
+    driver(f"import sys; sys.exit({STORE_AWAY})")
+    sweep_id = queue(store)
+    launcher = Launcher(store, settings)
+    launcher.look()
+    held = take(store, sweep_id)
+    assert store.request_cancel(sweep_id).state == "running"
+    held.interrupt("the database was away")
+    finish_drivers(launcher)
+    launcher.look()
+    Launcher(store, settings).resume_interrupted()
+    assert store.get_sweep(sweep_id).state == "cancelled"
+    assert started == [sweep_id]
+
+
 def test_a_sweep_that_a_driver_died_with_is_given_up_like_any_other_and_stands_in_no_ones_way(
     store: Repository, settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch, started: list[str]
 ) -> None:

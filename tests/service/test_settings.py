@@ -34,3 +34,8 @@ def test_no_other_address_than_loopback(host: str) -> None:
 def test_numbers_that_cant_work(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=value):
         read(**{name: value})
+
+
+def test_a_setting_is_named_as_it_was_given() -> None:
+    with pytest.raises(InvalidSetting, match=r"^F3RM_MAX_DRIVERS='0': give a whole number of at least 1$"):
+        read(F3RM_MAX_DRIVERS="0")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sweeps.analysis.importance import FRONT
-from sweeps.errors import NoResults, NotASearch
+from sweeps.errors import NoResults, NotASearch, UnknownTrial
 from sweeps.outcome import Outcome
 from sweeps.settings import Settings
 from sweeps.store.repository import Repository
@@ -45,6 +45,13 @@ def test_a_trial_beyond_a_constraint_is_not_on_the_front(outcome: Outcome) -> No
         (2, True, True),
         (0, False, False),
     ]
+
+
+def test_a_trial_that_is_not_there_is_told_from_one_that_has_no_result(outcome: Outcome) -> None:
+    assert outcome.chosen(scenario="balanced", trial=1)[0].number == 1
+    for number, what in ((3, "not completed"), (99, "no such trial")):
+        with pytest.raises(UnknownTrial, match=f"^trial {number} of sweep s.*: {what}; completed: 0, 1, 2$"):
+            outcome.chosen(scenario="balanced", trial=number)
 
 
 def test_nor_does_it_win_or_count(outcome: Outcome) -> None:

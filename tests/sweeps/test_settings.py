@@ -31,7 +31,14 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path: Path) -> None:
     assert settings.trial_dir("s1", 7) == tmp_path / "sweeps" / "s1" / "trials" / "0007"
 
 
-@pytest.mark.parametrize("value", ["soon", "0", "-3", "nan"])
+@pytest.mark.parametrize("value", ["inf", "2.7", "0", "many", "1e3"])
+def test_attempts_are_a_whole_number(value: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"^F3RM_MAX_ATTEMPTS='{value}': give a whole number of at least 1$"):
+        Settings.from_environment({"F3RM_MAX_ATTEMPTS": value})
+    assert Settings.from_environment({"F3RM_MAX_ATTEMPTS": "5"}).max_attempts == 5
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "inf"])
 def test_a_lease_that_can_not_work_is_refused(value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"F3RM_LEASE_SECONDS='{value}'"):
         Settings.from_environment({"F3RM_LEASE_SECONDS": value})

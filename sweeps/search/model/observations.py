@@ -15,7 +15,7 @@ from sweeps.search.model.encoding import Encoding
 
 Array = NDArray[np.float64]
 
-CONFIGURATION_FAILED = frozenset(("diverged", "oom"))
+CONFIGURATION_FAILED = frozenset(("diverged", "oom", "timeout"))
 """Failures that the configuration is to blame for."""
 LIMIT = 160
 """Trials at a rung that a model is given."""

@@ -67,6 +67,15 @@ def test_a_space(client: TestClient, tiny_scene: Path) -> None:
         ({"parameters": {"max_ress": 1}}, "parameters.max_ress", "did you mean max_res?"),
         ({"base": "nope"}, "base", "no such preset"),
         ({"space": {}}, "name", "is required"),
+        (
+            {
+                "name": "s",
+                "space": {"max_res": {"type": "int", "low": 512, "high": 1024}},
+                "search": {"warm_start": {"sweeps": ["nope"]}},
+            },
+            "search.warm_start.sweeps.0",
+            "no such sweep",
+        ),
         ({"parametres": {}}, "parametres", "did you mean parameters?"),
     ],
 )

@@ -46,6 +46,19 @@ def test_every_scenario_has_its_winner(client: TestClient, url: str, scenario: s
     assert (won["trial"]["number"], won["repeats"]) == (number, None)
 
 
+def test_the_winners_of_all_scenarios(client: TestClient, url: str) -> None:
+    found = client.get(f"{url}/winners").json()
+    assert [(won["scenario"], won["trial"]["number"]) for won in found["winners"]] == [
+        ("balanced", 0),
+        ("quick", 0),
+        ("quality", 0),
+        ("language", 2),
+    ]
+    assert found["winners"][0] == client.get(f"{url}/winner").json()
+    assert list(found["without_winner"]) == ["memory"]
+    assert "needs peak_memory_gb" in found["without_winner"]["memory"]
+
+
 def test_the_hypervolume_and_where_it_counts_from(client: TestClient, url: str) -> None:
     found = client.get(f"{url}/hypervolume").json()
     # psnr 20 and 18 of 10 to 40, feature_gain 0.5 and 0.7 of 0 to 1.
@@ -119,7 +132,7 @@ def test_what_cant_be_had(client: TestClient, url: str, query: str, status: int,
 def test_before_anything_completed_the_front_is_empty_and_nobody_wins(client: TestClient, empty_url: str) -> None:
     assert client.get(f"{empty_url}/pareto").json()["points"] == []
     assert client.get(f"{empty_url}/hypervolume").json()["history"] == []
-    for path in ("winner", "export"):
+    for path in ("winner", "winners", "export"):
         answer = client.get(f"{empty_url}/{path}")
         assert answer.status_code == 409
         assert answer.json()["type"].endswith(":no-results")

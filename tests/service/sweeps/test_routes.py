@@ -43,7 +43,18 @@ class TestCreate:
         assert (sweep["state"], sweep["trials_planned"], sweep["counts"]) == ("queued", 4, {})
         assert sweep["objectives"][0] == {"name": "psnr", "direction": "maximize", "unit": "dB"}
         del sweep["warnings"]  # told once
-        assert client.get(answer.headers["location"]).json() == sweep
+        assert client.get(answer.headers["location"]).json() == {**sweep, "disk_bytes": 0}
+
+    def test_the_base_is_kept_as_it_was(
+        self, client: TestClient, store: Repository, spec: dict[str, object], tmp_path: Path
+    ) -> None:
+        base = tmp_path / "mine.yaml"
+        base.write_text("name: mine\nbase: demo_cpu\nparameters: {num_levels: 8}\n")
+        sweep = client.post(URL, json={**spec, "base": str(base)}).json()
+        kept = store.get_sweep(sweep["id"]).resolved
+        assert kept is not None
+        assert kept.fixed["num_levels"] == 8
+        assert "resolved" not in sweep["spec"]
 
     def test_takes_yaml(self, client: TestClient, spec: dict[str, object]) -> None:
         text = yaml.safe_dump(spec).replace("1.0e-05", "1e-5")
@@ -124,6 +135,28 @@ class TestCreate:
         assert answer.status_code == status
         assert str(problem(answer)["type"]).endswith(f":{slug}")
 
+    def test_all_faults_are_told_at_once(self, client: TestClient, spec: dict[str, object]) -> None:
+        answer = client.post(URL, json={**spec, "objectives": ["foo"], "budget": {"trials": -1}})
+        assert {fault["field"] for fault in answer.json()["errors"]} == {"budget.trials", "objectives.0"}
+
+    def test_an_option_without_effect_is_told(self, client: TestClient, spec: dict[str, object]) -> None:
+        warnings = client.post(URL, json={**spec, "fidelity": {"eta": 5}}).json()["warnings"]
+        assert [warning for warning in warnings if warning.startswith("fidelity.eta=5: there are no rungs")]
+
+    def test_what_this_machine_can_never_run_is_refused_unless_a_cluster_runs_it(
+        self, client: TestClient, spec: dict[str, object]
+    ) -> None:
+        from dataclasses import replace
+
+        greedy = {**spec, "resources": {"cpus_per_trial": 1024}}
+        answer = client.post(URL, json=greedy)
+        assert (answer.status_code, problem(answer)["field"]) == (422, "resources.cpus_per_trial")
+        assert "=1024: this machine has " in str(problem(answer)["detail"])
+        assert client.get(URL).json()["items"] == []
+        settings: ServiceSettings = client.app.state.settings  # type: ignore[attr-defined]
+        client.app.state.settings = replace(settings, sweeps=replace(settings.sweeps, ray_address="auto"))  # type: ignore[attr-defined]
+        assert client.post(URL, json=greedy).status_code == 201
+
     def test_a_key_that_is_too_long(self, client: TestClient, spec: dict[str, object]) -> None:
         answer = client.post(URL, json=spec, headers={"Idempotency-Key": "k" * 256})
         assert answer.status_code == 422
@@ -194,6 +227,14 @@ class TestRead:
             seen += [item["id"] for item in page["items"]]
             cursor, pages = page["next_cursor"], pages + 1
         assert (seen, pages) == (made[::-1], 3)
+
+    def test_a_sweep_is_shown_with_what_it_takes(
+        self, client: TestClient, store: Repository, settings: ServiceSettings
+    ) -> None:
+        sweep = play(store, settings.sweeps)
+        shown = client.get(f"{URL}/{sweep.id}").json()
+        assert shown["disk_bytes"] == settings.sweeps.sweep_bytes(sweep.id) > 0
+        assert shown["driver_seconds"] == sweep.driver_seconds
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "state=lost", "cursor=nonsense"])
     def test_a_wrong_query_names_its_field(self, client: TestClient, query: str) -> None:

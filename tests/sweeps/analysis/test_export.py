@@ -11,6 +11,7 @@ import yaml
 from sweeps.analysis.export import command, differences, preset_yaml
 from sweeps.analysis.provenance import Origin, provenance
 from sweeps.analysis.repeats import spreads
+from sweeps.outcome import repeat_command
 from sweeps.spec.presets import load_preset
 from sweeps.spec.sweep import check_spec, parse_spec
 from sweeps.store.attempts import AttemptStore
@@ -68,10 +69,12 @@ def test_a_base_in_a_file_is_not_needed_to_load_the_export(tmp_path: Path, tiny_
     base.write_text("name: mine\nbase: f3rm_default\nparameters: {max_res: 512}\n")
     sweep, trial = a_result(tmp_path, tiny_scene, base=str(base))
     path = tmp_path / "winner.yaml"
-    path.write_text(preset_yaml(sweep, trial))
     base.unlink()
+    path.write_text(preset_yaml(sweep, trial))
     assert load_preset(path).resolved["max_res"] == 512
     assert load_preset(path).base == "f3rm_default"
+    assert "--preset f3rm_default" in repeat_command(sweep, trial)
+    assert "max_res=512" in repeat_command(sweep, trial)
 
 
 def test_a_suffixed_name_of_the_base_gives_way() -> None:

@@ -58,6 +58,20 @@ def test_one_point_and_one_objective() -> None:
     assert winner.number == 1
 
 
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [
+        ("balanced", "Trial 0 (psnr 24 dB, feature_gain 0.6): no other is better in any objective."),
+        ("quality", "Trial 0 is the only point on the front: psnr 24 dB, with feature_gain 0.6."),
+        ("quick", "Trial 0 is the only point on the front: train_seconds 9 s, with psnr 24 dB, feature_gain 0.6."),
+    ],
+)
+def test_a_front_of_one_point_has_no_worst_and_no_best(scenario: str, said: str) -> None:
+    winner = choose(scenario, TWO, measured((24, 0.6, 9, 1), (23, 0.5, 10, 1)))
+    assert (winner.number, winner.runner_up) == (0, None)
+    assert winner.reason == said
+
+
 def test_no_result_has_no_winner() -> None:
     with pytest.raises(NoResults, match="no trial has completed"):
         choose("balanced", TWO, {})

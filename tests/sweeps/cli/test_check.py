@@ -9,6 +9,9 @@ import pytest
 import yaml
 
 from sweeps.spec.presets import list_presets
+from sweeps.spec.sweep import parse_spec
+from sweeps.store.repository import Repository
+from tests.played import SPEC
 from tests.sweeps.cli.conftest import Command
 
 
@@ -115,6 +118,35 @@ class TestCheck:
         ran = command("check", sweep)
         assert ran.code == 0
         assert "of the space  (allowed)" in ran.out
+
+    def test_what_this_machine_can_never_run_is_warned_of_unless_a_cluster_runs_it(
+        self, command: Command, sweep: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sweep.write_text(sweep.read_text() + "allow: [unstable-rates]\nresources: {cpus_per_trial: 1024}\n")
+        sweep.write_text(sweep.read_text() + "budget: {trials: 2}\n")  # as many as its space holds
+        ran = command("check", sweep)
+        assert ran.code == 0
+        assert "warning  resources.cpus_per_trial=1024: this machine has " in ran.out
+        assert ran.out.splitlines()[-1].endswith("0 errors, 2 warnings")
+        assert "=1024: this machine" in json.loads(command("check", sweep, "--json").out)["warnings"][0]
+        monkeypatch.setenv("F3RM_RAY_ADDRESS", "auto")
+        assert "this machine" not in command("check", sweep).out
+
+    def test_an_option_without_effect_is_warned_of(self, command: Command, sweep: Path) -> None:
+        sweep.write_text(sweep.read_text() + "allow: [unstable-rates]\nfidelity: {eta: 5}\n")
+        ran = command("check", sweep)
+        assert ran.code == 0
+        assert "warning  fidelity.eta=5: there are no rungs" in ran.out
+
+    def test_the_sweeps_of_a_warm_start_are_looked_up(self, command: Command, store: Repository, sweep: Path) -> None:
+        store.create_sweep(parse_spec(SPEC))
+        text = sweep.read_text() + "allow: [unstable-rates]\nsearch: {warm_start: {sweeps: [played]}}\n"
+        sweep.write_text(text)
+        assert command("check", sweep).code == 0
+        sweep.write_text(text.replace("played", "nope"))
+        ran = command("check", sweep)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert "search.warm_start.sweeps.0='nope': no such sweep" in ran.err
 
     @pytest.mark.parametrize(
         ("text", "said"),

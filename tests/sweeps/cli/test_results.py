@@ -10,7 +10,7 @@ import pytest
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.repository import Repository
-from tests.played import SPEC, play
+from tests.played import RESULTS, SPEC, play
 from tests.sweeps.cli.conftest import Command
 
 
@@ -37,6 +37,14 @@ class TestPareto:
         said = "1 on the front, 2 completed trials behind it; * wins, though not on it: means over seeds decide, or a"
         assert said in ran.out
 
+    def test_seeds_of_one_configuration_are_counted_once(
+        self, command: Command, store: Repository, settings: Settings
+    ) -> None:
+        again = {**RESULTS[0], "psnr": 19.5, "feature_gain": 0.6}
+        seeds = play(store, settings, results={**RESULTS, 3: again}, weights=[1.0, 0.1, 0.01, 1.0])
+        said = "3 trials (2 configurations) on the front, 1 completed trials behind it; * wins"
+        assert said in command("pareto", seeds.id).out
+
     def test_json_has_the_winner_too(self, command: Command, sweep_id: str) -> None:
         front = json.loads(command("pareto", sweep_id, "--json").out)
         assert [point["trial"] for point in front["points"] if point["on_front"]] == [0, 2]
@@ -60,11 +68,22 @@ class TestPareto:
         assert str(tmp_path / "none") in ran.err
         assert ran.err.count("\n") == 1
 
-    def test_nothing_completed(self, command: Command, store: Repository) -> None:
+    def test_nothing_completed(self, command: Command, store: Repository, tmp_path: Path) -> None:
         store.create_sweep(parse_spec(SPEC))
         ran = command("pareto", "played")
+        assert ran.code == 0
+        assert "no trial has completed" in ran.out
+        front = json.loads(command("pareto", "played", "--json").out)
+        assert (front["points"], front["winner"]) == ([], None)
+        ran = command("pareto", "played", "--plot", tmp_path / "front.png")
         assert ran.code == 2
         assert "no trial has completed" in ran.err
+
+    def test_a_scenario_without_a_winner_hides_no_front(self, command: Command, sweep_id: str) -> None:
+        ran = command("pareto", sweep_id, "--scenario", "memory")
+        assert ran.code == 0
+        assert "2 on the front, 1 completed trials behind it; psnr in dB" in ran.out
+        assert "scenario memory needs peak_memory_gb" in ran.out
 
     def test_a_scenario_that_is_not_defined(self, command: Command, sweep_id: str) -> None:
         ran = command("pareto", sweep_id, "--scenario", "best")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from f3rm_core import F3RMError, TrainingFailed, UsageError
+from sweeps.cli.store import open_store
+from sweeps.errors import StoreUnavailable
 from sweeps.settings import Settings
 from tests.sweeps.cli.conftest import Command
 
@@ -45,7 +47,11 @@ def test_starts_without_the_heavy_packages(words: list[str]) -> None:
         (["nope"], "No such command 'nope'"),
         (["list", "--nope"], "--nope"),
         (["list", "--state", "lost"], "'lost' is no state; give one of queued, running"),
-        (["list", "--limit", "0"], "'--limit': Input should be greater"),
+        (["list", "--limit", "0"], "'--limit': '0' must be greater than or equal to 1"),
+        (["list", "--limit", "x"], "'--limit': 'x' must be an integer"),
+        (["export", "zzz", "--trial", "-1"], "'--trial': '-1' must be greater than or equal to 0"),
+        (["export", "zzz", "--format", "foo"], "'--format': 'foo' is not one of 'preset', "),
+        (["params", "nosuch"], "parameter 'nosuch': no such parameter; `f3rm-sweeps params` lists them"),
         (["show"], "Missing argument"),
         (["show", "zzz"], "sweep 'zzz': no such sweep"),
         (["submit", "/no/such.yaml"], "/no/such.yaml: no such file"),
@@ -57,6 +63,7 @@ def test_starts_without_the_heavy_packages(words: list[str]) -> None:
         (["serve", "--port", "70000"], "port=70000"),
     ],
 )
+@pytest.mark.usefixtures("store")
 def test_wrong_use_is_one_line_and_exit_code_2(command: Command, words: list[str], said: str) -> None:
     ran = command(*words)
     assert ran.code == 2
@@ -93,6 +100,7 @@ def test_an_error_is_one_line_with_its_exit_code(
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.usefixtures("store")
 def test_debug_anywhere_lets_the_traceback_through(command: Command, place: int) -> None:
     words = ["show", "zzz"]
     words.insert(place, "--debug")
@@ -111,10 +119,12 @@ def test_an_interrupt_ends_with_130(command: Command, monkeypatch: pytest.Monkey
 def test_a_data_folder_that_cant_be_made(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("F3RM_DATA_DIR", str(tmp_path / "file" / "data"))
-    ran = command("list")
+    ran = command("show", "played")
     assert ran.code == 2
     assert ran.err.count("\n") == 1
     assert str(tmp_path / "file") in ran.err
+    with pytest.raises(StoreUnavailable, match="Not a directory"), open_store(make=True):
+        pass
 
 
 @pytest.mark.parametrize("words", ["presets show f3rm_default --json", "params", "presets list"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 
 from f3rm_core import UsageError
 from sweeps.cli.client import Client, NoService
+from sweeps.cli.store import shown_store
 from sweeps.cli.watching import watch_sweep
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
@@ -32,13 +33,37 @@ class TestList:
         assert "f3rm-sweeps demo" in ran.out
         assert json.loads(command("list", "--json").out) == []
 
+    def test_a_mistyped_store_is_named_and_not_made(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("F3RM_STORE_URL", f"sqlite:///{tmp_path}/nope/x.db")
+        ran = command("list")
+        assert (ran.code, ran.out.split(":")[0]) == (0, "no sweeps yet in sqlite")
+        assert f"{tmp_path}/nope/x.db" in ran.out
+        for words in (["show", "played"], ["winner", "played"], ["cancel", "played"]):
+            ran = command(*words)
+            assert (ran.code, ran.err) == (
+                2,
+                f"f3rm-sweeps: no sweeps yet in sqlite:///{tmp_path}/nope/x.db, which does not exist; for another "
+                "store set F3RM_STORE_URL or F3RM_DATA_DIR\n",
+            )
+        assert not (tmp_path / "nope").exists()
+
+    def test_an_empty_store_is_named_without_its_password(
+        self, command: Command, store: Repository, settings: Settings
+    ) -> None:
+        assert f"no sweeps yet in {settings.store_url}: " in command("list").out
+        assert shown_store(replace(settings, store_url="postgresql://me:secret@host/f3rm")) == (
+            "postgresql+psycopg://me:***@host/f3rm"
+        )
+
     def test_newest_first_with_counts(self, command: Command, store: Repository, settings: Settings) -> None:
         first = play(store, settings)
         second, _ = store.create_sweep(parse_spec({**SPEC, "name": "second"}))
         rows = [line for line in command("list").out.splitlines() if "embedded:tabletop" in line]
-        assert [row.split()[:4] for row in rows] == [
-            [second.id, "second", "queued", "0/4"],
-            [first.id, "played", "completed", "3/4"],
+        assert [row.split()[:6] for row in rows] == [
+            [second.id, "second", "queued", "0/4", "0", "embedded:tabletop"],
+            [first.id, "played", "completed", "4/4", "3", "1"],  # ended of planned, completed, failed
         ]
         assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--limit", 1).out)] == [second.id]
         assert [sweep["id"] for sweep in json.loads(command("list", "--json", "--state", "completed").out)] == [
@@ -65,6 +90,8 @@ class TestShow:
         assert (shown["id"], shown["state"]) == (sweep.id, "completed")
         assert [trial["metrics"].get("psnr") for trial in shown["trials"]] == [20.0, 19.0, 18.0, None]
         assert shown["spec"]["space"]["feat_loss_weight"]["high"] == 10.0
+        assert shown["disk_bytes"] > 0
+        assert shown["driver_seconds"] == sweep.driver_seconds
 
     def test_for_people(self, command: Command, store: Repository, settings: Settings) -> None:
         play(store, settings)
@@ -72,6 +99,14 @@ class TestShow:
         assert "3 completed, 1 failed" in out
         assert "failed (diverged)" in out
         assert "feat_loss_weight=0.01" in out
+
+    def test_a_configuration_under_another_seed_is_told(
+        self, command: Command, store: Repository, settings: Settings
+    ) -> None:
+        play(store, settings, weights=[1.0, 0.1, 1.0, 1.0])
+        states = [line for line in command("show", "played").out.splitlines() if "/100" in line]
+        assert ["repeats trial 0)" in state for state in states] == [False, False, True, True]
+        assert "failed (diverged, repeats trial 0)" in states[3]
 
     def test_a_name_that_several_have(self, command: Command, store: Repository) -> None:
         for seed in (0, 1):
@@ -138,13 +173,24 @@ class TestInterrupted:
         ended.wait()
         dead = Process(machine=this_process().machine, pid=ended.pid, started=0.0)
         sweep, _ = store.create_sweep(parse_spec(SPEC))
-        DrivenSweep.acquire(store.database, sweep.id, dead, lease_seconds=60.0, max_attempts=3)
+        driven = DrivenSweep.acquire(store.database, sweep.id, dead, lease_seconds=60.0, max_attempts=3)
+        for number in range(2):
+            driven.add_trial(number, parameters={}, configuration={"seed": 1}, optuna_trial=None, total_steps=100)
+            driven.start_attempt(number)
         return sweep.id
+
+    def test_its_trials_are_not_said_to_run(self, command: Command, store: Repository, sweep_id: str) -> None:
+        store.settle()
+        out = command("show", sweep_id).out
+        assert "interrupted" in out
+        assert "4 planned: 2 cut off" in out
+        assert [line.split()[1:3] for line in out.splitlines() if "/100" in line] == [["cut", "off"]] * 2
 
     def test_watching_ends_and_says_how_to_go_on(self, command: Command, sweep_id: str) -> None:
         ran = command("watch", sweep_id)
         assert ran.code == 1
         assert f"f3rm-sweeps resume {sweep_id}" in ran.err
+        assert "is being prepared" not in ran.out
 
     def test_patience_waits_for_someone_to_resume_it(
         self, store: Repository, sweep_id: str, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +263,16 @@ class TestSubmit:
         assert ran.code == 0
         assert service.sent[0]["name"] == "played"
         assert "f3rm-sweeps watch" in ran.out
+
+    def test_a_service_with_another_store_cant_be_watched_from_here(
+        self, command: Command, service: FakeService, spec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for url in (f"sqlite:///{tmp_path}/nope/x.db", f"sqlite:///{tmp_path}/other.db"):
+            monkeypatch.setenv("F3RM_STORE_URL", url)
+            ran = command("submit", spec_file, "--watch")
+            assert ran.code == 1
+            assert f"it is not in the store {url}: set F3RM_STORE_URL" in ran.err
+            Repository.open(f"sqlite:///{tmp_path}/other.db").close()
 
     def test_each_call_has_a_key_of_its_own_unless_given(
         self, command: Command, service: FakeService, spec_file: Path

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from f3rm_core import Diverged, OutOfMemory, Report, TrainResult
 from sweeps.search.trial import TrialJob
+from sweeps.settings import Settings
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.database import Database
+from sweeps.store.records import Process
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001a5f64540"
@@ -158,3 +162,14 @@ class Hanging(Quick):
         if job.number == 0:
             on_report(Report(1, job.steps, 0.1, {}, 0.01))
             time.sleep(10**6)
+
+
+class HangingElsewhere(Hanging):
+    """The first trial hangs on a machine where the driver can end nothing itself, as far as the store knows."""
+
+    def work(self, job: TrialJob, on_report: Callable[[Report], None]) -> None:
+        """Say that it runs elsewhere."""
+        if job.number == 0:
+            attempts = AttemptStore(Database.open(Settings.from_environment().store_url))
+            attempts.identify(job.token, Process("another-machine", 1, 0.0), environment={})
+        super().work(job, on_report)

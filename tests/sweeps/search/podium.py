@@ -30,6 +30,8 @@ RUNGS = {"rungs": [10, 30, 90], "eta": 3}
 class Podium:
     """A conductor that can be killed at any moment, and workers that end at once."""
 
+    device = "cpu"
+
     def __init__(self, repository: Repository, settings: Settings, spec: SweepSpec) -> None:
         self.repository, self.settings, self.plan = repository, settings, check_spec(spec)
         self.sweep, _ = repository.create_sweep(spec)
@@ -50,15 +52,16 @@ class Podium:
         for number, row in study.reconcile(self.held.trials(), self.held.rungs(), folder).items():
             self.held.set_optuna_trial(number, row)
         goal = Goal.of(self.plan)
-        earlier = earlier_trials(self.repository.database, self.plan)
+        earlier = earlier_trials(self.repository.database, self.plan, device=self.device)
         self.conductor = Conductor(
             self.held,
             study,
             self.plan,
-            strategy_of(self.plan, goal, self.sampler, earlier.results),
+            strategy_of(self.plan, goal, self.sampler, earlier.results, device=self.device),
             repeats=repeats_of(self.plan, goal),
             sampler=self.sampler,
             earlier=earlier,
+            device=self.device,
             sweep_folder=folder,
             rules=stop_rules_of(self.plan),
             spent=Spent,

@@ -34,6 +34,7 @@ def need(configuration: Mapping[str, Any]) -> Need:
 class GpuPodium(Podium):
     """Two trials share a GPU; each takes what it is predicted to, times `error`."""
 
+    device = "cuda"
     error = 1.0
 
     def take_over(self) -> None:

@@ -16,12 +16,13 @@ import pytest
 from fake_trainers import metrics_of
 from optuna.trial import TrialState
 
+from f3rm_core import UsageError
 from sweeps.driver_process import STORE_AWAY
 from sweeps.errors import LeaseHeld, StaleAttempt, StoreUnavailable, WrongState
 from sweeps.search.driver import COMPLETED, FAILED, INTERRUPTED, _Drive, run_sweep
 from sweeps.search.study import NUMBER, open_storage
 from sweeps.settings import Settings
-from sweeps.spec.sweep import SweepSpec, check_spec, trial_seed
+from sweeps.spec.sweep import Plan, SweepSpec, check_spec, trial_seed
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.records import SweepRecord
@@ -224,6 +225,32 @@ def test_trials_share_a_gpu_and_what_runs_out_of_memory_there_is_tried_alone(
     assert "2 at once, 1 CPUs and 0.5 GPUs each" in log
 
 
+def test_a_base_that_was_edited_or_moved_since_changes_nothing(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "mine.yaml"
+    base.write_text("name: mine\nbase: demo_cpu\nparameters: {num_levels: 8}\n")
+    spec = spec_of(base=str(base))
+    kept, _ = repository.create_sweep(spec, resolved=check_spec(spec).resolved)
+    older, _ = repository.create_sweep(spec)  # by a version that did not keep it
+    base.write_text("name: mine\nbase: demo_cpu\nparameters: {num_levels: 4}\n")
+    plans: list[Plan] = []
+
+    def cluster(settings: Settings, plan: Plan, *, sweep_folder: Path) -> None:
+        plans.append(plan)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("sweeps.search.cluster.ray_cluster", cluster)
+    for sweep in (kept, older):
+        assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == FAILED
+    base.unlink()
+    for sweep in (kept, older):
+        repository.request_resume(sweep.id)
+        assert run_sweep(sweep.id, settings, trainer="fake_trainers:Quick") == FAILED
+    assert [plan.fixed["num_levels"] for plan in plans] == [8, 4, 8]
+    assert "no such file" in (repository.get_sweep(older.id).error or "")
+
+
 def test_a_driver_that_can_not_reach_its_store_leaves_its_sweep_to_be_resumed(
     settings: Settings, repository: Repository, spec_of: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,11 +302,29 @@ def test_what_all_trials_need_is_missed_before_any_starts(
 
 
 @pytest.mark.slow
-def test_a_trial_that_hangs_is_ended(
+def test_a_space_that_is_used_up_ends_the_sweep_and_is_told(
     settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive
 ) -> None:
-    sweep, _ = repository.create_sweep(spec_of(budget={"trials": 3, "trial_hours": 0.0001}))
-    assert drive(sweep, "Hanging").wait(timeout=280) == COMPLETED
+    one = {"feat_loss_weight": {"type": "categorical", "choices": [0.1]}}
+    sweep, _ = repository.create_sweep(
+        spec_of(space=one, budget={"trials": 6}, fidelity={"rungs": [10, 30]}, search={"sampler": "model"})
+    )
+    assert drive(sweep, "Quick").wait(timeout=280) == COMPLETED
+    ended = repository.get_sweep(sweep.id)
+    assert ended.stop_reason is not None
+    assert ended.stop_reason.endswith(
+        " of 6 trials ended: no other configuration of the space was found that may start"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["Hanging", "HangingElsewhere"])
+def test_a_trial_that_hangs_is_ended_and_keeps_no_place(
+    settings: Settings, repository: Repository, spec_of: MakeSpec, drive: Drive, trainer: str
+) -> None:
+    spec = spec_of(budget={"trials": 3, "trial_hours": 0.0001}, resources={"max_concurrent": 1})
+    sweep, _ = repository.create_sweep(spec)
+    assert drive(sweep, trainer).wait(timeout=280) == COMPLETED
     trials = repository.all_trials(sweep.id)
     assert [(trial.state, trial.failure_reason) for trial in trials] == [
         ("failed", "timeout"),

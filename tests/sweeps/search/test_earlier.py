@@ -39,10 +39,10 @@ def first(podium: Callable[..., Podium]) -> Podium:
     return desk
 
 
-def told(podium: Callable[..., Podium], first: Podium, **parts: Any) -> Earlier:
+def told(podium: Callable[..., Podium], first: Podium, device: str = "cpu", **parts: Any) -> Earlier:
     """What a sweep after the first one is told."""
     second = podium(search={"warm_start": {"sweeps": [first.sweep.id]}}, **parts)
-    return earlier_trials(second.repository.database, second.plan)
+    return earlier_trials(second.repository.database, second.plan, device=device)
 
 
 def test_winners_are_trained_anew_and_results_learned_from(podium: Callable[..., Podium], first: Podium) -> None:
@@ -52,7 +52,7 @@ def test_winners_are_trained_anew_and_results_learned_from(podium: Callable[...,
     assert job is not None
     assert job.configuration["feat_loss_weight"] == best
     assert second.trials()[0].metrics == {}
-    known = earlier_trials(second.repository.database, second.plan).results
+    known = earlier_trials(second.repository.database, second.plan, device="cpu").results
     assert [(one.number, one.parameters, one.rungs[-1].metrics, one.state) for one in known] == [
         (EARLIER, trial.parameters, trial.metrics, "completed") for trial in first.trials()
     ]
@@ -123,16 +123,25 @@ def test_a_suffixed_name_that_the_earlier_sweep_did_not_set_followed_the_flat_on
     assert [one.parameters["lr_fields"] for one in found.results] == [1e-2] * 4
 
 
-@pytest.mark.parametrize(("backend", "device"), [("numba", "cuda"), ("reference", "cpu")])
+@pytest.mark.parametrize(
+    ("backend", "device", "trained_on", "known"),
+    [
+        ("numba", "cuda", "cpu", 0),
+        ("reference", "cpu", "cpu", 0),
+        ("numba", "cpu", "cuda", 0),
+        ("numba", "cuda", "cuda", 1),  # whatever the machine of the driver has
+    ],
+)
 def test_results_of_another_device_are_not_taken_as_measured_here(
-    podium: Callable[..., Podium], backend: str, device: str
+    podium: Callable[..., Podium], backend: str, device: str, trained_on: str, known: int
 ) -> None:
-    desk = podium(budget={"trials": 1})
+    parameters = {"encoding_backend": "numba"} if trained_on == "cuda" else {}
+    desk = podium(budget={"trials": 1}, parameters=parameters)
     job = desk.conductor.next_job()
     assert job is not None
     desk.work(job, Completed({"psnr": 20.0}, backend, device, 1, 90, 9.0))
-    found = told(podium, desk)
-    assert (len(found.points), found.results) == (1, ())
+    found = told(podium, desk, trained_on, parameters=parameters)
+    assert (len(found.points), len(found.results)) == (1, known)
 
 
 @pytest.mark.parametrize(("same", "known"), [(True, 1), (False, 0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,11 +105,23 @@ class TestHalving:
 def test_checkpoints_of_those_that_can_no_longer_win_need_not_be_kept() -> None:
     history = [trial(n, float(n)) for n in range(6)]
     assert without_hope(history, goal(trials=9)) == {
-        2: "rank 4 of 6 at step 10: at most 3 can go on",
-        1: "rank 5 of 6 at step 10: at most 3 can go on",
-        0: "rank 6 of 6 at step 10: at most 3 can go on",
+        2: "rank 4 of 6 at step 10: at most 3 can wait",
+        1: "rank 5 of 6 at step 10: at most 3 can wait",
+        0: "rank 6 of 6 at step 10: at most 3 can wait",
     }
     assert without_hope(history, goal(trials=18)) == {}
+
+
+def test_until_one_has_completed_the_next_best_waits_for_the_first_to_fail() -> None:
+    small = goal(trials=3, rungs=(10, 30))
+    ahead = trial(2, 22.0, state="running")
+    waiting = [trial(0, 20.0), trial(1, 21.0)]
+    assert set(without_hope([*waiting, ahead], small)) == {0}
+    failed = replace(ahead, state="failed")
+    assert Halving(small).next([waiting[0], waiting[1], failed]) == Resume(
+        1, "rank 1 of 2 at step 10: the best 1 go on"
+    )
+    assert set(without_hope([*waiting, trial(2, 22.0, 25.0, state="completed")], small)) == {0, 1}
 
 
 points = st.lists(

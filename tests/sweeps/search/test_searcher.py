@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sweeps.errors import LeaseLost
 from sweeps.search.conductor import Conductor
 from sweeps.search.earlier import Earlier
 from sweeps.search.history import Goal
-from sweeps.search.searcher import ActorErrors, StopWhen, SweepSearcher
+from sweeps.search.searcher import ActorErrors, EndOverdue, StopWhen, SweepSearcher
 from sweeps.search.stopping import Spent, StopRules
 from sweeps.search.strategies import strategy_of
 from sweeps.search.study import Study, open_storage
@@ -43,9 +44,10 @@ class Desk:
             self.held,
             Study(open_storage(settings.store_url), sweep, plan, settings.artifacts_dir),
             plan,
-            strategy_of(plan, Goal.of(plan), "tpe"),
+            strategy_of(plan, Goal.of(plan), "tpe", device="cpu"),
             sampler="tpe",
             earlier=Earlier(),
+            device="cpu",
             sweep_folder=settings.sweep_dir(sweep.id),
             rules=StopRules(),
             spent=Spent,
@@ -183,13 +185,34 @@ def test_a_worker_that_knows_of_a_cancellation_first_is_believed(make_desk: Call
 
 def test_ray_tune_gets_no_copy_and_no_password(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
     searcher = make_desk().searcher
-    for ours in (searcher, ActorErrors(searcher), StopWhen(lambda: False)):
+    for ours in (searcher, ActorErrors(searcher), EndOverdue(searcher, {1}), StopWhen(lambda: False)):
         assert copy.deepcopy(ours) is ours
         assert b"sqlite" not in cloudpickle.dumps(ours)
     folder = tmp_path / "tune"
     folder.mkdir()
     searcher.save_to_dir(str(folder), "session")
     assert list(folder.iterdir()) == []
+
+
+def test_ray_ends_each_overdue_worker_that_ray_tune_still_holds_once(
+    make_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk(budget={"trials": 3})
+    first, second = desk.searcher.suggest("a"), desk.searcher.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    trials = [SimpleNamespace(trial_id=i, temporary_state=SimpleNamespace(ray_actor=f"actor of {i}")) for i in "ab"]
+    ended: list[str] = []
+    monkeypatch.setattr("ray.kill", ended.append)
+    overdue: set[int] = set()
+    end = EndOverdue(desk.searcher, overdue)
+    end.on_step_begin(1, trials)
+    assert ended == []
+    overdue.update((0, 1))
+    desk.finish("b", second)  # it was only slow
+    for step in (2, 3):
+        end.on_step_begin(step, trials)
+    assert ended == ["actor of a"]
 
 
 def test_what_goes_wrong_on_our_side_stops_the_sweep_and_is_kept(

@@ -10,7 +10,7 @@ import pytest
 from f3rm_core import Metric
 from sweeps.analysis.hypervolume import GrowingFront
 from sweeps.search.history import Goal, RungResult, TrialHistory
-from sweeps.search.stopping import Convergence, Spent, Stop, StopRules
+from sweeps.search.stopping import Convergence, Spent, Stop, StopRules, all_ended
 
 UP, RIGHT = (Metric(name, "maximize", "1", "") for name in ("up", "right"))
 GOAL = Goal((UP, RIGHT), {}, {}, (1, 3))
@@ -152,3 +152,9 @@ def test_a_restart_reads_what_is_there() -> None:
         going_on = fired(first, history[:count])
     assert going_on is not None
     assert fired(StopRules(convergence=Convergence(units=4)), history) == going_on
+
+
+def test_a_search_that_ended_before_its_trials_says_why() -> None:
+    assert all_ended(6, 6) == "all 6 trials ended"
+    assert all_ended(8, 6) == "all 8 trials ended"  # repeats
+    assert all_ended(2, 6) == "2 of 6 trials ended: no other configuration of the space was found that may start"

@@ -112,6 +112,21 @@ def test_the_scenes_content_is_noted(make_bench: Callable[..., Bench], tiny_scen
     assert environment["scene_digest"] == scene_digest(load_scene(str(tiny_scene)))
 
 
+def test_a_worker_that_hangs_over_its_scene_has_said_which_process_it_is(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    known: list[object] = []
+
+    def hang(_scene: str) -> None:
+        known.append(bench.repository.attempts(bench.id, 0)[0].process)
+        raise SceneError("the disk is gone")
+
+    monkeypatch.setattr(trial, "load_scene", hang)
+    assert bench.run(lambda job, on_report, resume: result(metrics_of(1.0), job)) == "completed"
+    assert known == [this_process()]
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "outcome", "message"),
     [

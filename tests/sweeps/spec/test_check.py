@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sweeps.errors import InvalidSpec
-from sweeps.spec.check import Checked, check_document, check_plan, launch_error, refuse_errors
+from sweeps.spec.check import Checked, check_document, check_plan, check_sweep, launch_error, refuse_errors
 from sweeps.spec.draw import draw
 from sweeps.spec.rules import IMPOSSIBLE
 from sweeps.spec.sweep import Plan, check_spec, parse_spec
@@ -63,6 +63,12 @@ def test_a_fine_space_is_fine(plan_of: Any) -> None:
     plan = plan_of({"max_res": {"type": "int", "low": 512, "high": 2048}})
     assert check_plan(plan) == Checked("s", "space", 512, 0.0, ())
     assert refuse_errors(plan) == []
+
+
+def test_a_space_with_fewer_configurations_than_trials_is_told(plan_of: Any) -> None:
+    one = plan_of({"max_res": {"type": "categorical", "choices": [128]}}, budget={"trials": 6})
+    said = "budget.trials=6: the space holds 1 configuration; "
+    assert [warning[: len(said)] for warning in (*check_sweep(one).warnings, *refuse_errors(one))] == [said] * 2
 
 
 def test_errors_refuse_a_sweep_by_field_share_and_the_way_out(plan_of: Any) -> None:

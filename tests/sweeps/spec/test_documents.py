@@ -67,6 +67,9 @@ def test_aliases_are_refused() -> None:
         ("a: " + "9" * 5000, "a value can't be read"),
         ("a: \x07", "not YAML"),
         ("? [1, 2]\n: 3", "unhashable"),
+        ("{", "line 1, column 2: neither JSON (Expecting property name enclosed in double quotes) nor YAML"),
+        ('{"a": 1,\n "b": ', "line 2, column 7: neither JSON (Expecting value) nor YAML"),
+        ("a: [1", "line 1, column 6: expected ',' or ']'"),
     ],
 )
 def test_what_is_dangerous_or_unreadable_is_one_line(text: str, words: str) -> None:

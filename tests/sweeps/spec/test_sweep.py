@@ -59,9 +59,9 @@ def _float(**parts: Any) -> dict[str, Any]:
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"nmae": "x"}, "nmae", "did you mean name"),
     ({"name": None}, "name", "is required"),
-    ({"name": "a b/c"}, "name", "pattern"),
-    ({"scene": "a\0b"}, "scene", "pattern"),
-    ({"base": "a\0b.yaml"}, "base", "pattern"),
+    ({"name": "a b/c"}, "name", "give letters, digits"),
+    ({"scene": "a\0b"}, "scene", "no NUL"),
+    ({"base": "a\0b.yaml"}, "base", "no NUL"),
     ({"space": None}, "space", "at least one"),
     ({"space": {}}, "space", "at least one"),
     ({"space": {"max_ress": {"type": "int", "low": 1, "high": 2}}}, "space.max_ress", "did you mean max_res"),
@@ -104,10 +104,23 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"constraints": {"peak_memory": 8.0}}, "constraints.peak_memory", "did you mean peak_memory_gb"),
     ({"constraints": {"peak_memory_gb": 0.0}}, "constraints.peak_memory_gb", "above 0"),
     ({"constraints": {"ssim": 1.5}}, "constraints.ssim", "nothing can be as much; give a limit of at most 1"),
+    ({"constraints": {"psnr": 1e308}}, "constraints.psnr", "nothing can be as much; give a limit of at most 100"),
     ({"resources": {"gpus_per_trial": 1.5}}, "resources.gpus_per_trial", "give at most 1, or a whole number"),
     ({"search": {"sampler": "gpp"}}, "search.sampler", "'gp'"),
     ({"search": {"warm_start": {"presets": 1}}}, "search.warm_start.presets", "list"),
     ({"search": {"sede": 1}}, "search.sede", "did you mean seed"),
+    ({"trials": 5}, "trials", "unknown key; did you mean budget.trials?"),
+    ({"budget": {"rungs": [5]}}, "budget.rungs", "unknown key; did you mean fidelity.rungs?"),
+    ({"search": {"constraints": {}}}, "search.constraints", "unknown key; it belongs at the top"),
+    ({"name": "a b"}, "name", "give letters, digits and . _ - (the first a letter or a digit), at most 64"),
+    ({"scene": ""}, "scene", "give a text that is not empty and has no NUL"),
+    ({"space": {"learning_rate": {"type": "int", "low": 1, "high": 2}}}, "space.learning_rate", "`f3rm-sweeps params`"),
+    (
+        {"space": {"camera_opt_mode": {"type": "categorical", "choices": [False, "SO3xR3"]}}},
+        "space.camera_opt_mode.choices.0",
+        "give one of off, SO3xR3, SE3 (YAML reads on, off, yes and no as true or false: write it in quotes)",
+    ),
+    ({"fidelity": {"rungs": [10, 10**20]}}, "fidelity.rungs.1", "must be at most 1e+07"),
     ({"fidelity": {"rungs": [100, 100]}}, "fidelity.rungs.1", "not above the rung before it (100)"),
     ({"fidelity": {"rungs": [300, 100]}}, "fidelity.rungs.1", "not above the rung before it (300)"),
     ({"fidelity": {"rungs": [0]}}, "fidelity.rungs.0", "at least 1"),
@@ -122,6 +135,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"resources": {"cpus_per_trial": 0}}, "resources.cpus_per_trial", "greater than or equal to 1"),
     ({"resources": 3}, "resources", "mapping"),
     ({"allow": ["no-such-rule"]}, "allow.0", "no such rule"),
+    ({"allow": ["foo"]}, "allow.0", "`f3rm-sweeps check` names those that a sweep breaks, docs/rules.md all"),
     ({"allow": ["memory-24g"]}, "allow.0", "did you mean memory-24gb?"),
     ({"allow": "unstable-rates"}, "allow", "list"),
     (
@@ -158,6 +172,41 @@ def test_all_faults_are_told_at_once() -> None:
         parse_spec(document(parameters={"lrr": 1}, objectives=["nope"], fidelity={"rungs": [2, 1]}), where="spec.yaml")
     assert {issue.field for issue in caught.value.issues} == {"parameters.lrr", "objectives.0", "fidelity.rungs.1"}
     assert str(caught.value).startswith("spec.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("parts", "fields"),
+    [
+        (
+            {
+                "space": {"lr": {"type": "float", "low": 1.0, "high": 0.0}, "max_res": {"type": "int", "low": "x"}},
+                "objectives": ["foo"],
+                "budget": {"trials": -1},
+            },
+            {
+                "budget.trials",
+                "space.max_res.low",
+                "space.max_res.high",
+                "space.lr.low",
+                "space.lr.high",
+                "objectives.0",
+            },
+        ),
+        ({"space": {"a.b": 3}, "objectives": ["foo"]}, {"space.a.b"}),  # which key is at fault is not known
+        ({"nmae": 1, "objectives": ["foo"]}, {"nmae", "objectives.0"}),
+        ({"name": None, "allow": ["foo"]}, {"name", "allow.0"}),
+        ({"space": {"lr": {"type": "float"}}}, {"space.lr.low", "space.lr.high"}),
+        ({"space": 3, "parameters": {"lrr": 1}}, {"space", "parameters.lrr"}),
+        ({"kind": "x", "arms": {"a": {}}}, {"kind"}),  # what the arms are is not known
+        ({"kind": "ablation", "space": {}, "claims": 3, "constraints": {"psnr": "x"}}, {"claims", "constraints.psnr"}),
+    ],
+)
+def test_a_field_that_cant_be_read_hides_no_other_fault(parts: dict[str, Any], fields: set[str]) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(document(**parts))
+    found = [issue.field for issue in caught.value.issues]
+    assert set(found) == fields
+    assert len(found) == len(fields)
 
 
 def test_conditions_in_a_circle_are_refused() -> None:
@@ -270,6 +319,27 @@ class TestPlan:
         for pretrained in (str(tmp_path / "weights.pt"), "laion2b_s32b_b82k", "a-tag-to-come"):
             spec = parse_spec(document(scene=str(tiny_scene), parameters={"clip_pretrained": pretrained}))
             assert check_spec(spec).fixed["clip_pretrained"] == pretrained
+
+    def test_what_the_presets_said_at_first_holds(self, tiny_scene: Path, tmp_path: Path) -> None:
+        base, start = tmp_path / "mine.yaml", tmp_path / "start.yaml"
+        base.write_text("name: mine\nbase: f3rm_default\nparameters: {num_levels: 8}\n")
+        start.write_text("name: start\nbase: f3rm_default\nparameters: {feat_loss_weight: 0.5}\n")
+        spec = parse_spec(
+            document(
+                scene=str(tiny_scene),
+                base=str(base),
+                space={"feat_loss_weight": {"type": "float", "low": 0.1, "high": 1.0}},
+                search={"warm_start": {"presets": [str(start)]}},
+                fidelity={"rungs": [90]},
+            )
+        )
+        plan = check_spec(spec)
+        base.write_text("name: mine\nbase: f3rm_default\nparameters: {num_levels: 4}\n")
+        start.unlink()
+        again = check_spec(spec, resolved=plan.resolved)
+        assert (again.fixed, again.first) == (plan.fixed, plan.first)
+        assert (again.fixed["num_levels"], again.budget_steps) == (8, 90)
+        assert again.first == ({"feat_loss_weight": 0.5},)
 
     def test_a_missing_scene_is_refused(self) -> None:
         with pytest.raises(SceneError, match="nowhere"):

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import this_process
 from sweeps.store.records import AttemptRecord, Completed, Process, SweepRecord
@@ -51,6 +52,13 @@ def add(held: DrivenSweep, number: int = 0, *, total_steps: int = 10, target_ste
 def launch(held: DrivenSweep, number: int = 0, **steps: Any) -> AttemptRecord:
     add(held, number, **steps)
     return held.start_attempt(number)
+
+
+def begin(held: DrivenSweep, number: int = 0) -> AttemptRecord:
+    """Start a queued trial, and let its worker say that it has begun."""
+    attempt = held.start_attempt(number)
+    AttemptStore(held.database).identify(attempt.token, ELSEWHERE, environment={})
+    return attempt
 
 
 GOOD = Completed(metrics={"psnr": 20.5}, backend="numba", device="cpu", threads=1, steps=10, seconds=2.5)

@@ -12,13 +12,14 @@ from sweeps.errors import (
     IdempotencyConflict,
     InvalidCursor,
     InvalidSpec,
+    LeaseLost,
     StaleAttempt,
     UnknownSweep,
     UnknownTrial,
     WrongState,
 )
 from sweeps.search.study import open_storage
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import Resolved, SweepSpec, parse_spec
 from sweeps.store.attempts import AttemptStore
 from sweeps.store.records import Failed, SweepRecord
 from sweeps.store.repository import Repository
@@ -45,6 +46,17 @@ class TestSweeps:
         repository.create_sweep(a_spec(), idempotency_key="k")
         with pytest.raises(IdempotencyConflict, match="'k'"):
             repository.create_sweep(a_spec(trials=4), idempotency_key="k")
+
+    def test_what_its_presets_say_is_kept_beside_the_spec(self, repository: Repository) -> None:
+        resolved = Resolved({"num_levels": 8, "num_proposal_samples_per_ray": [256, 96]}, [{"max_res": 64}])
+        created, _ = repository.create_sweep(a_spec(), resolved=resolved, idempotency_key="k")
+        found = repository.get_sweep(created.id)
+        assert found.resolved == created.resolved == resolved
+        assert SweepSpec.model_validate(dict(found.spec)) == a_spec()
+        changed = Resolved({"num_levels": 4}, [])  # a preset's file was edited: the key's sweep stays what it was
+        again, is_new = repository.create_sweep(a_spec(), resolved=changed, idempotency_key="k")
+        assert (again.id, again.resolved, is_new) == (created.id, resolved, False)
+        assert a_sweep(repository, "older").resolved is None
 
     def test_earlier_sweeps_are_stored_by_their_ids(self, repository: Repository) -> None:
         kitchen, hall = a_sweep(repository, "kitchen"), a_sweep(repository, "hall")
@@ -119,6 +131,25 @@ class TestSweeps:
         with pytest.raises(UnknownSweep, match="no such sweep"):
             repository.find_sweep("%")
 
+    def test_a_name_comes_before_the_beginning_of_an_id_and_an_id_before_a_name(self, repository: Repository) -> None:
+        first = a_sweep(repository, "first")
+        named = a_sweep(repository, first.id[:4])
+        assert repository.find_sweep(first.id[:4]).id == named.id
+        assert repository.find_sweep(first.id[:5]).id == first.id
+        a_sweep(repository, first.id)
+        assert repository.find_sweep(first.id).id == first.id
+
+    def test_no_words_find_no_sweep(self, repository: Repository) -> None:
+        a_sweep(repository)
+        with pytest.raises(UnknownSweep, match=r"^sweep '': give its id, its beginning, or its name$"):
+            repository.find_sweep("")
+
+    def test_of_many_that_fit_some_are_named_and_the_others_counted(self, repository: Repository) -> None:
+        ids = [a_sweep(repository, "one").id for _ in range(7)]
+        with pytest.raises(UnknownSweep, match=r"7 sweeps fit \((s\w+, ){4}s\w+ and 2 more\); give") as one:
+            repository.find_sweep("one")
+        assert sum(sweep_id in str(one.value) for sweep_id in ids) == 5
+
 
 class TestCancelAndResume:
     def test_a_queued_sweep_is_cancelled_at_once(self, repository: Repository) -> None:
@@ -151,6 +182,27 @@ class TestCancelAndResume:
         with pytest.raises(StaleAttempt, match="cancelled"):
             AttemptStore(repository.database).finish(attempt.token, GOOD)
 
+    @pytest.mark.parametrize("end", ["death", "stop"])
+    def test_a_cancellation_outlives_the_driver_that_has_not_seen_it(
+        self, repository: Repository, clock: Any, end: str
+    ) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id)
+        launch(held)
+        assert repository.request_cancel(sweep.id).state == "running"
+        if end == "stop":
+            held.interrupt("its driver was stopped")
+        clock.forward(60)
+        assert repository.sweeps_to_start() == []
+        assert repository.get_sweep(sweep.id).state == "cancelled"
+        assert repository.get_trial(sweep.id, 0).state == "cancelled"
+        with pytest.raises(WrongState, match="is cancelled: only interrupted sweeps"):
+            repository.request_resume(sweep.id, states=frozenset(("interrupted",)))
+        with pytest.raises(LeaseLost):
+            held.renew()
+        assert repository.request_resume(sweep.id).state == "queued"
+        assert not drive(repository, sweep.id).renew()
+
     def test_a_cancelled_sweep_goes_on_where_it_was(self, repository: Repository) -> None:
         sweep = a_sweep(repository)
         held = drive(repository, sweep.id)
@@ -174,8 +226,12 @@ class TestCancelAndResume:
         states = [trial.state for trial in repository.all_trials(sweep.id)]
         assert states == ["queued", "failed", "failed"]
 
-    def test_a_sweep_that_would_fail_again_is_not_resumed(self, repository: Repository) -> None:
-        sweep = a_sweep(repository, trials=1)
+    @pytest.mark.parametrize("repeats", [{}, {"top": 1, "seeds": 3}])
+    def test_a_sweep_that_would_fail_again_is_not_resumed(
+        self, repository: Repository, repeats: dict[str, int]
+    ) -> None:
+        spec = parse_spec({**a_spec(trials=1).model_dump(), "search": {"repeats": repeats}})
+        sweep, _ = repository.create_sweep(spec)
         held = drive(repository, sweep.id)
         AttemptStore(repository.database).finish(launch(held).token, Failed("diverged", "NaN"))
         held.finish("failed", stop_reason="all ended")

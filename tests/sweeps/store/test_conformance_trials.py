@@ -13,7 +13,7 @@ from sweeps.store.attempts import KEPT_LOSSES, AttemptStore
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed, Failed
 from sweeps.store.repository import Repository
-from tests.sweeps.store.actions import DEAD_HERE, ELSEWHERE, GOOD, a_sweep, add, drive, launch
+from tests.sweeps.store.actions import DEAD_HERE, ELSEWHERE, GOOD, a_sweep, add, begin, drive, launch
 
 
 class TestAttempts:
@@ -120,20 +120,24 @@ class TestAttempts:
         sweep = a_sweep(repository)
         held = drive(repository, sweep.id, DEAD_HERE)
         worker = AttemptStore(repository.database)
-        rung = launch(held, total_steps=20, target_step=10).token
+        add(held, total_steps=20, target_step=10)
+        rung = begin(held).token
         clock.forward(9)
         worker.finish(rung, replace(GOOD, steps=10, seconds=8.0))
         held.promote(0, target_step=20, reason="rank 1 of 1")
-        held.start_attempt(0)
+        begin(held)
         clock.forward(5)
         held.close_attempt(0, message="killed")
         held.start_attempt(0)
+        clock.forward(50)  # Ray has no room for it, and is gone
+        held.close_attempt(0, message="killed")
+        begin(held)
         clock.forward(3)
         held.renew()
         clock.forward(86400)  # its driver died then; a day later another takes over
         held = drive(repository, sweep.id)
         assert held.attempt_seconds() == 9 + 5 + 3
-        token = held.start_attempt(0).token
+        token = begin(held).token
         clock.forward(2)
         worker.finish(token, Failed("diverged", "loss is nan"))
         trial = repository.get_trial(sweep.id, 0)
@@ -146,12 +150,15 @@ class TestAttempts:
         sweep = a_sweep(repository)
         held = drive(repository, sweep.id)
         worker = AttemptStore(repository.database)
-        hangs, reports = launch(held, 0, total_steps=20), launch(held, 1, total_steps=20)
+        for number in (0, 1, 3):
+            add(held, number, total_steps=20)
+        hangs, reports = begin(held, 0), begin(held, 1)
+        held.start_attempt(3)  # Ray has no room for it
         done = replace(GOOD, steps=10, seconds=1800.0)
         waits = launch(held, 2, total_steps=20, target_step=10)
         worker.finish(waits.token, done)
         held.promote(2, target_step=20, reason="rank 1 of 1")
-        goes_on = held.start_attempt(2)
+        goes_on = begin(held, 2)
 
         def beat(minutes: float) -> list[int]:
             for _ in range(round(minutes * 3)):
@@ -172,6 +179,27 @@ class TestAttempts:
             with pytest.raises(StaleAttempt):
                 worker.finish(token, GOOD)
         assert repository.get_trial(sweep.id, 1).state == "running"  # its worker sees the time itself
+        assert repository.get_trial(sweep.id, 3).state == "running"
+        assert held.attempt_seconds() == (67 + 67 + 37) * 60
+
+    def test_a_night_in_suspend_is_no_time_of_a_trial(self, repository: Repository, clock: Any) -> None:
+        sweep = a_sweep(repository)
+        held = drive(repository, sweep.id, this_process())
+        add(held)
+        worker, token = AttemptStore(repository.database), begin(held).token
+        clock.forward(30)
+        held.renew()
+        clock.forward(30)
+        worker.report(token, step=1, loss=None, metrics={})
+        clock.forward(8 * 3600)
+        held.renew()
+        assert held.fail_overdue(0.1) == []  # no worker has had time to report
+        assert held.attempt_seconds() == 30
+        for minutes in range(1, 9):
+            clock.forward(60)
+            held.renew()
+            overdue = [attempt.trial for attempt in held.fail_overdue(0.1)]
+            assert overdue == ([0] if minutes == 7 else [])  # 6 minutes, and one of grace, since it woke
 
     def test_being_stopped_in_good_order_is_no_loss(self, repository: Repository) -> None:
         sweep = a_sweep(repository)

@@ -72,7 +72,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_text("not a database" * 100)
-    with pytest.raises(StoreUnavailable, match=r"store\.db.*not a database"):
+    with pytest.raises(StoreUnavailable, match=r"store\.db.*not a database; set F3RM_STORE_URL .* move the file away$"):
         Database.open(f"sqlite:///{path}")
 
 
