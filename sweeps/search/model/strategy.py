@@ -78,7 +78,8 @@ class ModelStrategy:
         if may_start and len(history) < self._first:
             point = self._encoding.snap(self._spread[len(history)][None])[0]
             parameters, reason = self._encoding.decode(point), f"{len(history) + 1} of {self._first} spread evenly"
-            return Start(parameters, reason) if self._allowed(parameters) else self._by_chance(history, reason)
+            given = Start(parameters, reason)
+            return given if self._allowed(parameters) else self._by_chance(history, reason) or given
         if not (seen.reached >= 0).any():
             # Nothing is known yet: those that run will tell, or all have failed so far.
             busy = any(trial.state in ("queued", "running") for trial in history)
@@ -102,11 +103,13 @@ class ModelStrategy:
         used = bounded(read.scores[..., : len(self.goal.objectives)], LIMIT // 2).any(axis=1)
         return [trial for trial, is_used in zip(read.trials, used, strict=True) if is_used]
 
-    def _by_chance(self, history: Sequence[TrialHistory], reason: str) -> Start:
-        random = np.random.default_rng([self.goal.seed, len(history)])
-        points = self._encoding.snap(random.random((_TRIES, len(self._encoding.names))))
-        drawn = [self._encoding.decode(point) for point in points]
-        return Start(next((one for one in drawn if self._allowed(one)), drawn[0]), f"by chance: {reason}")
+    def _by_chance(self, history: Sequence[TrialHistory], reason: str) -> Start | None:
+        """The first of many drawn evenly that has not been tried and may start; None: there is none."""
+        random, width = np.random.default_rng([self.goal.seed, len(history)]), len(self._encoding.names)
+        tried = np.array([self._encoding.encode(trial.parameters) for trial in history]).reshape(-1, width)
+        drawn = map(self._encoding.decode, distinct(self._encoding.snap(random.random((_TRIES, width))), tried))
+        found = next(filter(self._allowed, drawn), None)
+        return None if found is None else Start(found, f"by chance: {reason}")
 
     def _best_new(self, model: _Model, history: Sequence[TrialHistory]) -> _Option | None:
         """The best configuration found by looking everywhere, then around the best of those, closer and closer."""

@@ -253,6 +253,20 @@ def test_all_trials_are_used_where_all_that_looks_best_may_not_start() -> None:
     assert all(max(trial.parameters["x"], trial.parameters["y"]) < 0.15 for trial in history)
 
 
+def test_the_search_is_over_once_every_configuration_was_tried() -> None:
+    goal = replace(GOAL, trials=9, space=dict.fromkeys(("kind", "other"), GOAL.space["kind"]))
+    strategy = ModelStrategy(goal)
+    history: list[TrialHistory] = []
+    while isinstance(decision := strategy.next(history), Start):
+        parameters = dict(decision.parameters or {})
+        value = {"left": 0.5 if parameters["kind"] == "good" else 0.1, "right": 0.5}
+        rungs = tuple(RungResult(step, value, float(step)) for step in RUNGS)
+        history.append(TrialHistory(len(history), parameters, "completed", rungs))
+    assert decision is None
+    assert len(history) <= 5  # the even spread may repeat one
+    assert len({tuple(trial.parameters.values()) for trial in history}) == 4
+
+
 class TestEarlierSweeps:
     """A model that is told of the trials of another sweep."""
 
