@@ -118,7 +118,7 @@ def test_one_that_would_go_on_waits_where_it_is(
     # The best of two may go on to the next rung: it was measured to take 9.5, which does not fit beside 2.
     assert desk.conductor.next_job() is None
     assert "trial 0: waits until there is room on the GPUs" in caplog.text
-    assert [trial.state for trial in desk.trials()] == ["paused", "pruned", "running"]
+    assert [trial.state for trial in desk.trials()] == ["paused", "paused", "running"]
     desk.work(jobs[2])
     goes_on = desk.start()
     assert (goes_on.number, goes_on.steps, goes_on.peak_memory_gb_before) == (0, 30, 9.5)
