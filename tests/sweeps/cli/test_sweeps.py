@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import yaml
 
 from f3rm_core import UsageError
 from sweeps.cli.client import Client, NoService
-from sweeps.cli.store import shown_store
 from sweeps.cli.watching import watch_sweep
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
@@ -32,30 +31,6 @@ class TestList:
         assert ran.code == 0
         assert "f3rm-sweeps demo" in ran.out
         assert json.loads(command("list", "--json").out) == []
-
-    def test_a_mistyped_store_is_named_and_not_made(
-        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("F3RM_STORE_URL", f"sqlite:///{tmp_path}/nope/x.db")
-        ran = command("list")
-        assert (ran.code, ran.out.split(":")[0]) == (0, "no sweeps yet in sqlite")
-        assert f"{tmp_path}/nope/x.db" in ran.out
-        for words in (["show", "played"], ["winner", "played"], ["cancel", "played"]):
-            ran = command(*words)
-            assert (ran.code, ran.err) == (
-                2,
-                f"f3rm-sweeps: no sweeps yet in sqlite:///{tmp_path}/nope/x.db, which does not exist; for another "
-                "store set F3RM_STORE_URL or F3RM_DATA_DIR\n",
-            )
-        assert not (tmp_path / "nope").exists()
-
-    def test_an_empty_store_is_named_without_its_password(
-        self, command: Command, store: Repository, settings: Settings
-    ) -> None:
-        assert f"no sweeps yet in {settings.store_url}: " in command("list").out
-        assert shown_store(replace(settings, store_url="postgresql://me:secret@host/f3rm")) == (
-            "postgresql+psycopg://me:***@host/f3rm"
-        )
 
     def test_newest_first_with_counts(self, command: Command, store: Repository, settings: Settings) -> None:
         first = play(store, settings)
