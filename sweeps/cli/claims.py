@@ -32,7 +32,7 @@ _HEADS = ("claim", "the guide says", "metric", "base", "arm", "effect [95% inter
 
 def claims(
     sweep: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The sweep's id, its beginning, or its name.")
+        str | None, typer.Argument(metavar="ID", help="The sweep's id, its name, or how its id begins.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the intervals: .png or .svg.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,

@@ -26,7 +26,7 @@ from sweeps.cli.output import (
     table,
 )
 from sweeps.cli.store import NoStore, open_store, shown_store
-from sweeps.cli.watching import watch_sweep
+from sweeps.cli.watching import Queue, watch_sweep
 from sweeps.driver_process import driver_log, start_driver
 from sweeps.errors import UnknownSweep
 from sweeps.settings import Settings
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from sweeps.store.repository import Repository
 
-SweepWords = Annotated[str, typer.Argument(metavar="ID", help="The sweep's id, its beginning, or its name.")]
+SweepWords = Annotated[str, typer.Argument(metavar="ID", help="The sweep's id, its name, or how its id begins.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Server = Annotated[
     str | None,
@@ -140,6 +140,7 @@ def show(sweep: SweepWords, as_json: Json = False) -> None:
     with open_store(settings) as store:
         record = store.find_sweep(sweep)
         trials, rungs = store.all_trials(record.id), store.rungs(record.id)
+        waits = "" if as_json else Queue(store, lambda: _answers(settings, None)).waits(record)
     disk_bytes = settings.sweep_bytes(record.id)
     if as_json:
         print_json(
@@ -150,7 +151,7 @@ def show(sweep: SweepWords, as_json: Json = False) -> None:
             }
         )
         return
-    _print_sweep(record, disk_bytes)
+    _print_sweep(record, disk_bytes, waits)
     _print_trials(record, trials, {rung.trial: rung for rung in rungs})
 
 
@@ -231,14 +232,7 @@ def _watch(
     server: str | None = None,
     driver_ended: Callable[[], bool] | None = None,
 ) -> None:
-    def service_answers() -> bool:
-        try:
-            Client.find(settings, server)
-        except (NoService, UsageError):
-            return False
-        return True
-
-    answers = None if driver_ended else service_answers
+    answers = None if driver_ended else lambda: _answers(settings, server)
     record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended, service_answers=answers)
     if as_json:
         print_json(sweep_view(record))
@@ -252,6 +246,14 @@ def _watch(
     raise CommandFailed(
         f"sweep {sweep_id} is {record.state}: its driver ended, see {log}; f3rm-sweeps resume {sweep_id}"
     )
+
+
+def _answers(settings: Settings, server: str | None) -> bool:
+    try:
+        Client.find(settings, server)
+    except (NoService, UsageError):
+        return False
+    return True
 
 
 def _anchor(body: dict[str, Any], settings: Settings) -> None:
@@ -278,7 +280,7 @@ def _anchor(body: dict[str, Any], settings: Settings) -> None:
             body["parameters"][name] = anchored(weights, os.path.isfile)
 
 
-def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
+def _print_sweep(sweep: SweepRecord, disk_bytes: int, waits: str) -> None:
     spec = sweep.spec
     counts = ", ".join(f"{count} {_state(sweep, state)}" for state, count in sweep.counts.items()) or "none yet"
     out = console()
@@ -290,6 +292,8 @@ def _print_sweep(sweep: SweepRecord, disk_bytes: int) -> None:
     out.print(f"  time        created {ago(sweep.created_at)}, driven for {duration(sweep.driver_seconds)}")
     if sweep.cancel_requested and sweep.state not in FINISHED_SWEEP:
         out.print("  cancelling  its driver stops the running trials")
+    if waits:
+        out.print(f"  queued      {waits}")
     for word, text in (("ended", sweep.stop_reason), ("error", sweep.error)):
         if text:
             out.print(f"  {word:<11} {text}", markup=False)

@@ -49,7 +49,7 @@ def watch_sweep(
         patience_seconds: how long to wait for someone to resume a sweep whose driver died.
     """
     interrupted_at: float | None = None
-    queue = _Queue(store, service_answers)
+    queue = Queue(store, service_answers)
     with _display(quiet) as display:
         while True:
             ended = driver_ended is not None and driver_ended()
@@ -78,7 +78,7 @@ def _display(quiet: bool) -> Iterator[_Display]:
         yield _Lines()
 
 
-class _Queue:
+class Queue:
     """What a queued sweep waits for, looked up every ten seconds."""
 
     def __init__(self, store: Repository, service_answers: Callable[[], bool] | None) -> None:

@@ -157,7 +157,7 @@ class Repository:
             UnknownSweep: none fits, or several do.
         """
         if not words:
-            raise UnknownSweep("sweep '': give its id, its beginning, or its name")
+            raise UnknownSweep("sweep '': give its id, its name, or how its id begins")
         fits = (SweepRow.id == words, SweepRow.name == words, SweepRow.id.startswith(words, autoescape=True))
         with self.database.read() as session:
             found = next(filter(None, (session.scalars(select(SweepRow.id).where(fit)).all() for fit in fits)), [])

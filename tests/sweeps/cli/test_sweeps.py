@@ -75,6 +75,10 @@ class TestShow:
         assert "failed (diverged)" in out
         assert "feat_loss_weight=0.01" in out
 
+    def test_what_a_queued_sweep_waits_for(self, command: Command, store: Repository) -> None:
+        sweep, _ = store.create_sweep(parse_spec(SPEC))
+        assert "queued      no service answers: f3rm-sweeps serve starts it" in command("show", sweep.id).out
+
     def test_a_configuration_under_another_seed_is_told(
         self, command: Command, store: Repository, settings: Settings
     ) -> None:

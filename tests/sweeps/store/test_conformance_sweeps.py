@@ -141,7 +141,7 @@ class TestSweeps:
 
     def test_no_words_find_no_sweep(self, repository: Repository) -> None:
         a_sweep(repository)
-        with pytest.raises(UnknownSweep, match=r"^sweep '': give its id, its beginning, or its name$"):
+        with pytest.raises(UnknownSweep, match=r"^sweep '': give its id, its name, or how its id begins$"):
             repository.find_sweep("")
 
     def test_of_many_that_fit_some_are_named_and_the_others_counted(self, repository: Repository) -> None:
