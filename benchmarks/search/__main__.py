@@ -31,10 +31,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     kept = arguments.out.read_text().splitlines() if arguments.out and arguments.out.exists() else []
-    done = {_key(json.loads(line)) for line in kept}
+    done = {_key(run): run for run in map(json.loads, kept)}
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         name = {"problem": arguments.problem, "method": arguments.method, "workers": arguments.workers, "seed": seed}
-        if _key(name) in done:
+        if (old := done.get(_key(name))) is not None:
+            for asked in ("budget", "until"):
+                if old[asked] != getattr(arguments, asked):
+                    parser.error(
+                        f"{arguments.out}: seed {seed} was played with --{asked} {old[asked]:g}; give another --out"
+                    )
             continue
         run = {**name, **_play(arguments, seed)}
         if arguments.out:

@@ -67,6 +67,20 @@ def cost_to(run: Mapping[str, Any], share: float) -> float:
     return next((spent for spent, reached in run["curve"] if reached >= share), math.inf)
 
 
+def spent(run: Mapping[str, Any]) -> float:
+    """Cost at which a run ended: its budget, or where it had what it was after."""
+    curve = run["curve"]
+    return float(curve[-1][0] if curve and curve[-1][1] >= run["until"] else run["budget"])
+
+
+def median_cost_to(runs: Iterable[Mapping[str, Any]], share: float) -> float:
+    """Median of `cost_to`; NaN where it depends on what runs would have done that were ended before their budget."""
+    costs = np.array([(cost_to(run, share), spent(run), run["budget"]) for run in runs])
+    at_least = np.where(np.isinf(costs[:, 0]) & (costs[:, 1] < costs[:, 2]), costs[:, 1], costs[:, 0])
+    least, most = float(np.median(at_least)), float(np.median(costs[:, 0]))
+    return most if least == most else math.nan
+
+
 def table(runs: Runs) -> list[str]:
     """Medians over seeds, a row a method."""
     heads = ["method", "seeds", *(f"at {cost}" for cost in AT), *(f"to {share:.0%}" for share in SHARES)]
@@ -77,7 +91,7 @@ def table(runs: Runs) -> list[str]:
         played = list(runs[method].values())
         cells = [method, str(len(played))]
         cells += [_figure(_median(share_at(run, cost) for run in played), ".3f") for cost in AT]
-        cells += [_figure(_median(cost_to(run, share) for run in played), ".1f") for share in SHARES]
+        cells += [_figure(median_cost_to(played, share), ".1f") for share in SHARES]
         failed, later = np.sum([run["failed_after_20"] for run in played], axis=0)
         cells.append(f"{failed / later:.1%}" if later else "")
         timed = [run for run in played if "cpu_seconds" in run]
@@ -110,8 +124,8 @@ def comparison(runs: Runs) -> list[str]:
 
 
 def _ratio(ours: Mapping[str, Any], peers: Mapping[str, Any], share: float) -> float:
-    """Of costs; a peer that never came there has spent its budget at least. Infinite where ours did not."""
-    return cost_to(ours, share) / min(cost_to(peers, share), peers["budget"])
+    """Of costs; a peer that never came there has spent at least what it spent. Infinite where ours did not."""
+    return cost_to(ours, share) / min(cost_to(peers, share), spent(peers))
 
 
 def _below(runs: Runs, peer: str, seeds: list[int]) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
-
-from benchmarks.search.report import comparison, cost_to, share_at, table
+from benchmarks.search.report import comparison, cost_to, median_cost_to, share_at, table
 
 
 def run(curve: list[list[float]], budget: float = 60.0, until: float = 1.0) -> dict[str, Any]:
@@ -59,4 +57,18 @@ def test_runs_that_were_ended_count_as_equal_beyond_their_end() -> None:
     peers = {seed: run([[30.0, 0.98]]) for seed in range(6)}
     (line,) = comparison({"model": ours, "gp": peers})
     assert line.endswith("nowhere significantly below it")
-    assert pytest.approx(0.95) == ours[0]["curve"][0][1]
+
+
+def test_a_peer_that_was_ended_has_spent_no_more_than_until_then() -> None:
+    ours = {seed: run([[45.0, 0.96]]) for seed in range(3)}
+    peers = {seed: run([[30.0, 0.905]], until=0.9) for seed in range(3)}
+    (line,) = comparison({"model": ours, "gp": peers})
+    assert "95% at no more than 1.50 times its cost" in line  # 45 / 30
+
+
+def test_a_median_that_hangs_on_runs_which_were_ended_is_not_known() -> None:
+    reached, ended = run([[40.0, 0.96]]), run([[30.0, 0.91]], until=0.9)
+    assert median_cost_to([reached, reached, ended], 0.9) == 40.0
+    assert math.isnan(median_cost_to([reached, ended, ended], 0.95))  # any cost above 30 may be theirs
+    assert median_cost_to([run([[5.0, 0.96]]), run([[5.0, 0.96]]), ended], 0.95) == 5.0
+    assert median_cost_to([run([[5.0, 0.5]])], 0.9) == math.inf
