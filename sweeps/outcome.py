@@ -196,6 +196,7 @@ class Outcome:
             return self.trials[winner.number], winner.reason
         if trial not in self.trials:
             done = ", ".join(map(str, sorted(self.trials)[:10])) or "none so far"
+            done += f" and {len(self.trials) - 10} more" if len(self.trials) > 10 else ""
             there = any(trial == other.number for other in self.all_trials)
             what = "not completed" if there else "no such trial"
             raise UnknownTrial(f"trial {trial} of sweep {self.sweep.id}: {what}; completed: {done}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from collections.abc import Mapping
@@ -12,6 +13,19 @@ from pathlib import Path
 import platformdirs
 
 from sweeps.errors import InvalidSetting
+
+_NAMES = (
+    *("F3RM_STORE_URL", "F3RM_DATA_DIR", "F3RM_CACHE_DIR", "F3RM_SCENE_ROOT", "F3RM_RAY_ADDRESS"),
+    *("F3RM_LEASE_SECONDS", "F3RM_MAX_ATTEMPTS", "F3RM_HOST", "F3RM_PORT", "F3RM_MAX_DRIVERS", "F3RM_SERVER"),
+)
+
+
+def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """F3RM_* variables that nobody reads, and the one that each nearly is; your own, which are near none, are not
+    among them."""
+    unread = [name for name in environment if name.startswith("F3RM_") and name not in _NAMES]
+    near = {name: difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.85) for name in unread}
+    return {name: found[0] for name, found in near.items() if found}
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,7 @@ def _looked_at(objectives: Sequence[Metric], aims: Sequence[Metric]) -> list[Met
 def _feasible(objectives: Sequence[Metric], results: Results, constraints: Mapping[str, float]) -> Results:
     numbers, _ = table(objectives, results)
     if not numbers:
-        raise NoResults(
-            "no trial has completed, so none can win; wait, or look at the failures with `f3rm-sweeps show`"
-        )
+        raise NoResults("no trial has completed, so none can win; `f3rm-sweeps show` tells what became of each")
     found = {number: results[number] for number in numbers if is_feasible(constraints, results[number])}
     if not found:
         limits = "; ".join(_best_of(name, limit, results) for name, limit in constraints.items())

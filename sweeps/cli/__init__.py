@@ -15,6 +15,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes the process's.
     """
-    from sweeps.cli.run import run
+    from sweeps.cli.exits import INTERRUPTED, PROGRAM
 
-    return run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        from sweeps.cli.run import run  # imports all commands: a second where the machine is busy
+
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return INTERRUPTED

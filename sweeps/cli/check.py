@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.cli.exits import WRONG_USE
+from sweeps.cli.exits import PROGRAM, WRONG_USE
 from sweeps.cli.output import console, parameter, plain, print_json
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json
+from sweeps.errors import InvalidSpec
 from sweeps.settings import Settings
 from sweeps.views import checked_view
 
@@ -44,13 +45,27 @@ def check(
 
     Examples: f3rm-sweeps check high_quality --gpu-memory-gb 12 · f3rm-sweeps check my-sweep.yaml
     """
-    checked = _check(what, gpu_memory_gb)
+    try:
+        checked = _check(what, gpu_memory_gb)
+    except InvalidSpec as error:
+        _tell_faults(error, as_json=as_json)
+        raise typer.Exit(WRONG_USE) from None
     if as_json:
         print_json(checked_view(checked))
     else:
         _print(checked)
     if not checked.ok:
         raise typer.Exit(WRONG_USE)
+
+
+def _tell_faults(error: InvalidSpec, *, as_json: bool) -> None:
+    """All of them, a line each: who checks a file wants to mend it at once."""
+    if as_json:
+        faults = [{"field": fault.field, "line": fault.line, "message": str(fault)} for fault in error.issues]
+        print_json({"ok": False, "errors": faults})
+        return
+    for fault in error.issues:
+        typer.echo(f"{PROGRAM}: {error.where + ': ' if error.where else ''}{fault}", err=True)
 
 
 def _check(what: str, gpu_memory_gb: float | None) -> Checked:

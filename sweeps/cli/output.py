@@ -7,13 +7,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-PIPE_WIDTH = 200
+PIPE_WIDTH = 10_000
+"""A table is as wide as what it holds, so that a row is one line."""
+NARROW = 100
+"""Columns of a terminal below which tables leave out what another command tells."""
 STATE_STYLES = {
     "queued": "dim",
     "running": "cyan",
@@ -39,14 +42,28 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, default=_plain))
 
 
-def table(title: str | None, columns: Sequence[str], *, right: Sequence[str] = ()) -> Table:
-    """An empty table in the command's style; the columns in `right` hold numbers."""
+def is_narrow() -> bool:
+    """Whether tables should leave out what another command tells."""
+    return console().width < NARROW
+
+
+def table(title: str | None, columns: Sequence[str], *, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """An empty table in the command's style.
+
+    Args:
+        title: above it.
+        columns: heads.
+        right: columns of numbers, to the right.
+        whole: columns that are not broken into lines, and cut where nothing else helps: ids, which can't be copied in
+            two pieces. A number is rather broken than cut.
+    """
     from rich import box
     from rich.table import Table
 
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
 
 
@@ -85,7 +102,7 @@ def ago(moment: datetime | None) -> str:
     """How long ago, in the largest unit that fits."""
     if moment is None:
         return "-"
-    return f"{duration((datetime.now(UTC) - moment).total_seconds())} ago"
+    return f"{' '.join(duration((datetime.now(UTC) - moment).total_seconds()).split()[:2])} ago"
 
 
 def duration(seconds: float | None) -> str:

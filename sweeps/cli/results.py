@@ -9,7 +9,7 @@ import typer
 
 from f3rm_core import METRICS, UsageError
 from sweeps.analysis.units import in_units
-from sweeps.cli.output import assignments, console, duration, number, print_json, table
+from sweeps.cli.output import assignments, console, duration, is_narrow, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
 from sweeps.errors import NoResults
@@ -102,7 +102,8 @@ def hypervolume(
 def _print_growth(outcome: Outcome) -> None:
     history = outcome.growth()
     objectives = [metric.name for metric in outcome.objectives]
-    shown = table(None, ["trial", "cost", "hypervolume", "gained", *objectives], right=["trial", "cost", *objectives])
+    columns = ["trial", "cost", "hypervolume", "gained", *objectives]
+    shown = table(None, columns, right=columns)
     for point in history:
         if point.gained > 0:
             metrics = outcome.trials[point.trial].metrics
@@ -121,7 +122,7 @@ def _print_growth(outcome: Outcome) -> None:
 
 
 def _check_plot(plot: Path | None) -> None:
-    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
+    if plot is not None and plot.suffix.lower() not in PLOT_SUFFIXES:
         raise UsageError(f"plot {plot}: give a name that ends in {' or '.join(PLOT_SUFFIXES)}")
 
 
@@ -147,7 +148,11 @@ def plot_outcome(outcome: Outcome, file: Path, winner: Winner) -> None:
 def print_front(outcome: Outcome, winner: int | None) -> None:
     """The front as a table, the winner, if there is one, marked; then how many other trials there are."""
     objectives = [metric.name for metric in outcome.objectives]
-    also = [name for name in ("psnr", "feature_gain", "train_seconds", "peak_memory_gb") if name not in objectives]
+    also = (
+        []
+        if is_narrow()
+        else [name for name in ("psnr", "feature_gain", "train_seconds", "peak_memory_gb") if name not in objectives]
+    )
     heads = [f"{metric.name} {_arrow(metric.direction)}" for metric in outcome.objectives]
     shown = table(None, ["", "trial", *heads, *also, "parameters"], right=["trial", *heads, *also])
     points = outcome.points()

@@ -12,6 +12,7 @@ from typer import Abort, BadParameter, TyperException
 from f3rm_core import F3RMError, UsageError
 from sweeps.cli.app import app
 from sweeps.cli.exits import DONE, FAILED, INTERRUPTED, PROGRAM, WRONG_USE
+from sweeps.settings import misspelt
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -21,16 +22,20 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for word in arguments if word != "--debug"]
     # It would warn of a home folder that can't be written, which is no news for who set F3RM_CACHE_DIR.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    for name, meant in misspelt(os.environ).items():
+        print(f"{PROGRAM}: warning: {name} is not read; did you mean {meant}?", file=sys.stderr)
     try:
         code = app(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer's answer to Ctrl-C
+            return _say("interrupted", INTERRUPTED)
         return code if isinstance(code, int) else DONE
     except (BrokenPipeError, SystemExit) as error:  # `f3rm-sweeps list | head`, of which Typer and rich make an exit
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except (KeyboardInterrupt, Abort):
+    except Abort:  # at a question
         return _say("interrupted", INTERRUPTED)
     except Exception as error:
         if debug:

@@ -19,6 +19,7 @@ from sweeps.cli.output import (
     assignments,
     console,
     duration,
+    is_narrow,
     number,
     plain,
     print_json,
@@ -115,7 +116,9 @@ def list_sweeps(
         console().print(f"{none} in {shown_store(settings)}: {begin}", markup=False, soft_wrap=True)
         return
     numbers = ["ended", "completed", "failed"]
-    shown = table(None, ["id", "name", "state", *numbers, "scene", "objectives", "created"], right=numbers)
+    about = [] if is_narrow() else ["scene", "objectives"]
+    columns = ["id", "name", "state", *numbers, *about, "created"]
+    shown = table(None, columns, right=numbers, whole=["id", "state", "created"])
     for sweep in sweeps:
         shown.add_row(
             sweep.id,
@@ -124,8 +127,7 @@ def list_sweeps(
             f"{sum(sweep.counts.get(ended, 0) for ended in FINISHED_TRIAL)}/{sweep.trials_planned}",
             str(sweep.counts.get("completed", 0)),
             str(sweep.counts.get("failed", 0) or ""),
-            plain(str(sweep.spec["scene"])),
-            ", ".join(sweep.spec["objectives"]),
+            *([plain(str(sweep.spec["scene"])), ", ".join(sweep.spec["objectives"])] if about else []),
             ago(sweep.created_at),
         )
     console().print(shown)
@@ -233,7 +235,12 @@ def _watch(
     driver_ended: Callable[[], bool] | None = None,
 ) -> None:
     answers = None if driver_ended else lambda: _answers(settings, server)
-    record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended, service_answers=answers)
+    try:
+        record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended, service_answers=answers)
+    except KeyboardInterrupt:
+        if store.get_sweep(sweep_id).state == "running":
+            typer.echo(f"\nsweep {sweep_id} goes on; f3rm-sweeps cancel {sweep_id} ends it", err=True)
+        raise
     if as_json:
         print_json(sweep_view(record))
     if record.state == "completed":
@@ -294,6 +301,8 @@ def _print_sweep(sweep: SweepRecord, disk_bytes: int, waits: str) -> None:
         out.print("  cancelling  its driver stops the running trials")
     if waits:
         out.print(f"  queued      {waits}")
+    if sweep.state == "interrupted":
+        out.print(f"  driver      died; f3rm-sweeps resume {sweep.id} goes on with it")
     for word, text in (("ended", sweep.stop_reason), ("error", sweep.error)):
         if text:
             out.print(f"  {word:<11} {text}", markup=False)
@@ -314,7 +323,8 @@ def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[i
     if not trials:
         return
     objectives = list(sweep.spec["objectives"])
-    shown = table(None, ["trial", "state", "steps", *objectives, "seconds", "parameters"], right=["trial", *objectives])
+    more = [] if is_narrow() else ["steps", "took"]
+    shown = table(None, ["trial", "state", *more, *objectives, "parameters"], right=["trial", *more, *objectives])
     first: dict[str, int] = {}
     for trial in trials:
         rung = last.get(trial.number)
@@ -325,17 +335,18 @@ def _print_trials(sweep: SweepRecord, trials: list[TrialRecord], last: Mapping[i
         state = _state(sweep, trial.state) + (f" ({', '.join(notes)})" if notes else "")
         if rung is not None and rung.reason and trial.state in ("paused", "pruned"):
             state += f": [dim]{rung.reason}[/]"
+        elif trial.failure_message:
+            state += f": [dim]{plain(trial.failure_message)}[/]"
         measured = rung.metrics if rung is not None and not trial.metrics else trial.metrics
         style = "" if trial.metrics else "dim"
         shown.add_row(
             str(trial.number),
             state,
-            f"{trial.step}/{trial.total_steps}",
+            *([f"{trial.step}/{trial.total_steps}", duration(trial.seconds)] if more else []),
             *[
                 f"[{style}]{number(measured.get(name))}[/]" if style else number(measured.get(name))
                 for name in objectives
             ],
-            number(trial.seconds),
             assignments(trial.parameters),
         )
     console().print(shown)

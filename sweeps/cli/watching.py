@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from sweeps.cli.output import assignments, console, duration, number, plain, styled_state, table
+from sweeps.cli.output import assignments, console, duration, is_narrow, number, plain, styled_state, table
 from sweeps.store.records import SweepRecord, TrialRecord
 from sweeps.store.states import FINISHED_SWEEP, FINISHED_TRIAL, SweepState
 
@@ -121,6 +121,7 @@ class _Table:
 
         parts: list[RenderableType] = [f"[bold]{sweep.name}[/] {sweep.id}  {headline(sweep, trials, waits)}"]
         running = _running(sweep, trials)
+        more = [] if is_narrow() else ["parameters"]
         if running:
             shown = table(None, ["trial", "progress", "steps", "loss", "parameters"], right=["trial", "steps", "loss"])
             for trial in running:
@@ -135,15 +136,15 @@ class _Table:
         ended = _by_end(trial for trial in trials if trial.state in FINISHED_TRIAL)
         if ended:
             objectives = list(sweep.spec["objectives"])
-            columns = ["trial", "state", *objectives, "took", "parameters"]
+            columns = ["trial", "state", *objectives, "took", *more]
             shown = table(None, columns, right=["trial", *objectives, "took"])
-            for trial in ended[-ENDED_TRIALS_SHOWN:]:
+            for trial in ended[: -ENDED_TRIALS_SHOWN - 1 : -1]:  # the newest first: a low screen cuts the last lines
                 shown.add_row(
                     str(trial.number),
                     styled_state(trial.state) + (f" ({trial.failure_reason})" if trial.failure_reason else ""),
                     *[number(trial.metrics.get(name)) for name in objectives],
                     duration(trial.seconds),
-                    assignments(trial.parameters),
+                    *([assignments(trial.parameters)] if more else []),
                 )
             parts.append(shown)
         self._show(Group(*parts))
@@ -225,4 +226,4 @@ def _by_end(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 def _bar(trial: TrialRecord) -> str:
     done = round(BAR_CELLS * min(1.0, trial.step / trial.total_steps)) if trial.total_steps else 0
-    return f"[cyan]{'━' * done}[/][dim]{'━' * (BAR_CELLS - done)}[/]"
+    return f"[cyan]{'━' * done}[/][dim]{'╌' * (BAR_CELLS - done)}[/]"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.cli.output import assignments, console, number, print_json, table
+from sweeps.cli.output import assignments, console, is_narrow, number, print_json, table
 from sweeps.cli.store import open_store
 from sweeps.cli.sweeps import Json, SweepWords
 from sweeps.views import importance_view, winner_view, winners_view
@@ -87,14 +87,15 @@ def _share(cell: dict[str, float]) -> str:
 def _print_winners(outcome: Outcome, winners: list[Winner]) -> None:
     metrics = [metric.name for metric in outcome.objectives]
     metrics += [name for name in ("psnr", "feature_gain", "train_seconds", "peak_memory_gb") if name not in metrics]
-    shown = table(None, ["scenario", "trial", *metrics, "parameters"], right=["trial", *metrics])
+    more = [] if is_narrow() else ["parameters"]
+    shown = table(None, ["scenario", "trial", *metrics, *more], right=["trial", *metrics], whole=["scenario"])
     for won in winners:
         trial, values, seeds = outcome.trials[won.number], dict(outcome.trials[won.number].metrics), ""
         if won.repeats is not None and len(won.repeats.trials) > 1:
             values = {name: spread.mean for name, spread in won.repeats.spreads.items()}
             seeds = f" ({len(won.repeats.trials)} seeds)"
         cells = [number(values.get(name)) for name in metrics]
-        shown.add_row(won.scenario, f"{won.number}{seeds}", *cells, assignments(trial.parameters))
+        shown.add_row(won.scenario, f"{won.number}{seeds}", *cells, *([assignments(trial.parameters)] if more else []))
     console().print(shown)
     for won in winners:
         console().print(f"{won.scenario}: {won.reason}", markup=False, soft_wrap=True)

@@ -157,7 +157,7 @@ def lines_named(text: str, *, where: str) -> Iterator[None]:
         if error.where not in ("", where):
             raise
         issues = [replace(issue, line=_line_of(text, issue.field)) if issue.field else issue for issue in error.issues]
-        raise InvalidSpec(issues, where=where) from None
+        raise InvalidSpec(sorted(issues, key=lambda issue: issue.line or 0), where=where) from None
 
 
 def _line_of(text: str, field: str) -> int | None:

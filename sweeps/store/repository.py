@@ -6,6 +6,7 @@ settles that first.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import secrets
@@ -160,14 +161,25 @@ class Repository:
             raise UnknownSweep("sweep '': give its id, its name, or how its id begins")
         fits = (SweepRow.id == words, SweepRow.name == words, SweepRow.id.startswith(words, autoescape=True))
         with self.database.read() as session:
-            found = next(filter(None, (session.scalars(select(SweepRow.id).where(fit)).all() for fit in fits)), [])
+            asked = (
+                session.execute(
+                    select(SweepRow.id, SweepRow.state)
+                    .where(fit)
+                    .order_by(SweepRow.created_at.desc(), SweepRow.id.desc())
+                ).all()
+                for fit in fits
+            )
+            found = next(filter(None, asked), [])
+            names = [] if found else session.scalars(select(SweepRow.name).distinct()).all()
         if len(found) == 1:
-            return self.get_sweep(found[0])
+            return self.get_sweep(found[0].id)
         if found:
+            shown = ", ".join(f"{row.id} ({row.state})" for row in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-            shown = f"{', '.join(found[:5])}{more}"
-            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit ({shown}); give the whole id")
-        raise UnknownSweep(f"sweep {words!r}: no such sweep; `f3rm-sweeps list` shows them")
+            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit, the newest first: {shown}{more}; give an id")
+        near = difflib.get_close_matches(words, names, n=1)
+        meant = f"did you mean {near[0]}?" if near else "`f3rm-sweeps list` shows them"
+        raise UnknownSweep(f"sweep {words!r}: no such sweep; {meant}")
 
     def list_sweeps(
         self, *, state: SweepState | None = None, cursor: str | None = None, limit: int = 50
@@ -231,7 +243,10 @@ class Repository:
         with self.database.write() as session:
             row = sweep_row(session, sweep_id, lock=True)
             if row.state not in states and row.state != "queued":
-                raise WrongState(f"sweep {sweep_id} is {row.state}: only {_listed(states)} sweeps can be resumed")
+                remedy = f"; search.warm_start.sweeps: [{sweep_id}] searches on" if row.state == "completed" else ""
+                raise WrongState(
+                    f"sweep {sweep_id} is {row.state}: only {_listed(states)} sweeps can be resumed{remedy}"
+                )
             trials = list(session.scalars(select(TrialRow).where(TrialRow.sweep_id == sweep_id)))
             for trial in trials:
                 if trial.state == "cancelled" or (

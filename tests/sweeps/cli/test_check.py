@@ -204,3 +204,21 @@ class TestSuggest:
         ran = command("presets", "suggest", "--scene-complexity", complexity, "--gpu-memory-gb", gpu_memory_gb)
         assert ran.code == 2
         assert said in ran.err
+
+
+def test_all_faults_of_a_file_are_told_in_its_order(command: Command, tmp_path: Path) -> None:
+    spec = tmp_path / "bad.yaml"
+    spec.write_text(
+        "name: bad\nscene: embedded:tabletop\nobjectives: [psnrr]\nbudget: {trials: none}\nsearch: {sampler: best}\n"
+        "fidelity: {eta: x}\nspace:\n  lr: {type: float, low: 0.1, high: many}\n"
+    )
+    ran = command("check", spec)
+    lines = ran.err.splitlines()
+    assert (ran.code, ran.out) == (2, "")
+    numbers = [int(line.split("line ")[1].split(":")[0]) for line in lines]
+    assert numbers == sorted(numbers)
+    assert len(lines) > 3
+    ran = command("check", spec, "--json")
+    told = json.loads(ran.out)
+    assert (ran.code, ran.err, told["ok"]) == (2, "", False)
+    assert [f"f3rm-sweeps: {spec}: {fault['message']}" for fault in told["errors"]] == lines

@@ -113,7 +113,32 @@ def test_an_interrupt_ends_with_130(command: Command, monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Settings, "from_environment", interrupt)
-    assert command("list").code == 130
+    ran = command("list")
+    assert (ran.code, ran.err) == (130, "f3rm-sweeps: interrupted\n")
+
+
+def test_an_interrupt_while_commands_are_imported_is_one_line() -> None:
+    program = (
+        "import sys, builtins; real = builtins.__import__\n"
+        "def slow(name, *rest, **named):\n"
+        "    if name == 'sweeps.cli.app': raise KeyboardInterrupt\n"
+        "    return real(name, *rest, **named)\n"
+        "from sweeps.cli import main; builtins.__import__ = slow; sys.exit(main(['list']))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "f3rm-sweeps: interrupted\n")
+
+
+def test_a_misspelt_variable_is_told_and_a_strange_one_is_not(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("F3RM_DATADIR", "/nowhere")
+    monkeypatch.setenv("F3RM_NOTES_OF_MINE", "1")
+    ran = command("presets", "list")
+    assert (ran.code, ran.err) == (
+        0,
+        "f3rm-sweeps: warning: F3RM_DATADIR is not read; did you mean F3RM_DATA_DIR?\n",
+    )
 
 
 def test_a_data_folder_that_cant_be_made(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,8 +72,20 @@ class TestShow:
         play(store, settings)
         out = command("show", "played").out
         assert "3 completed, 1 failed" in out
-        assert "failed (diverged)" in out
+        (failed,) = (line for line in out.splitlines() if "diverged" in line)
+        assert "failed (diverged): loss became NaN at step 51; lower lr" in failed
         assert "feat_loss_weight=0.01" in out
+
+    def test_in_80_columns_ids_and_numbers_stay_whole(
+        self, command: Command, store: Repository, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sweep = play(store, settings)
+        monkeypatch.setattr("sweeps.cli.output.PIPE_WIDTH", 80)
+        assert sweep.id in command("list").out
+        for command_name in ("show", "pareto"):
+            table = [line for line in command(command_name, "played").out.splitlines() if line.startswith(" ")]
+            assert max(map(len, table)) <= 80
+            assert any(" 0.7 " in line for line in table)  # feature_gain, whole
 
     def test_what_a_queued_sweep_waits_for(self, command: Command, store: Repository) -> None:
         sweep, _ = store.create_sweep(parse_spec(SPEC))
@@ -163,6 +175,7 @@ class TestInterrupted:
         out = command("show", sweep_id).out
         assert "interrupted" in out
         assert "4 planned: 2 cut off" in out
+        assert f"f3rm-sweeps resume {sweep_id} goes on with it" in out
         assert [line.split()[1:3] for line in out.splitlines() if "/100" in line] == [["cut", "off"]] * 2
 
     def test_watching_ends_and_says_how_to_go_on(self, command: Command, sweep_id: str) -> None:

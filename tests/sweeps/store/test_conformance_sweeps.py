@@ -71,7 +71,10 @@ class TestSweeps:
         first, second = a_sweep(repository, "kitchen"), a_sweep(repository, "kitchen")
         with pytest.raises(InvalidSpec, match=r"search\.warm_start\.sweeps\.0='hall': no such sweep"):
             repository.create_sweep(starting_from("hall"))
-        with pytest.raises(InvalidSpec, match=r"sweeps\.1='kitchen': 2 sweeps fit \(.*\); give the whole id"):
+        with pytest.raises(
+            InvalidSpec,
+            match=r"sweeps\.1='kitchen': 2 sweeps fit, the newest first: s\w+ \(queued\), s\w+ \(queued\); give an id",
+        ):
             repository.create_sweep(starting_from(first.id, "kitchen", second.id))
         assert len(repository.list_sweeps().items) == 2
 
@@ -128,8 +131,10 @@ class TestSweeps:
         assert repository.find_sweep(sweep.id[:5]).id == sweep.id
         with pytest.raises(UnknownSweep, match="2 sweeps fit"):
             repository.find_sweep("two")
-        with pytest.raises(UnknownSweep, match="no such sweep"):
+        with pytest.raises(UnknownSweep, match="no such sweep; `f3rm-sweeps list` shows them"):
             repository.find_sweep("%")
+        with pytest.raises(UnknownSweep, match=r"no such sweep; did you mean one\?"):
+            repository.find_sweep("onee")
 
     def test_a_name_comes_before_the_beginning_of_an_id_and_an_id_before_a_name(self, repository: Repository) -> None:
         first = a_sweep(repository, "first")
@@ -146,7 +151,10 @@ class TestSweeps:
 
     def test_of_many_that_fit_some_are_named_and_the_others_counted(self, repository: Repository) -> None:
         ids = [a_sweep(repository, "one").id for _ in range(7)]
-        with pytest.raises(UnknownSweep, match=r"7 sweeps fit \((s\w+, ){4}s\w+ and 2 more\); give") as one:
+        with pytest.raises(
+            UnknownSweep,
+            match=r"7 sweeps fit, the newest first: (s\w+ \(queued\), ){4}s\w+ \(queued\) and 2 more; give",
+        ) as one:
             repository.find_sweep("one")
         assert sum(sweep_id in str(one.value) for sweep_id in ids) == 5
 
