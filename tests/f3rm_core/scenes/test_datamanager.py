@@ -1,0 +1,38 @@
+"""Scenes as users have them come to be trained on: the right files, cameras of the images' own size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from f3rm_core import build_config
+from f3rm_core.scenes.datamanager import FeatureDataManager
+from f3rm_core.training.quiet import quiet_nerfstudio
+from tests.conftest import TINY_PARAMETERS, write_room
+
+
+def opened(folder: Path, **changes: object) -> FeatureDataManager:
+    config = build_config({**TINY_PARAMETERS, **changes}).pipeline.datamanager
+    config.data = folder
+    with quiet_nerfstudio():
+        manager: FeatureDataManager = config.setup(device="cpu")
+    return manager
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("F3RM_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_wide_images_are_read_at_full_size_though_smaller_ones_lie_beside(tmp_path: Path) -> None:
+    """`ns-process-data` writes images_2, _4 and _8, of which nerfstudio would take one."""
+    scene = write_room(tmp_path / "wide", views=4, held_out=1, width=1604, height=24)
+    (scene / "images_2").mkdir()
+    for path in (scene / "images").iterdir():
+        with Image.open(path) as image:
+            image.resize((802, 12)).save(scene / "images_2" / path.name)
+    data = opened(scene)
+    assert {path.parent.name for path in data.train_dataset.image_filenames} == {"images"}
+    assert data.train_dataset.cameras.width.unique().tolist() == [1604]
