@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,27 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
         height=height,
         # LPIPS is added by a run that has its weights; it can't be promised from here.
         metrics=tuple(name for name in METRICS if name != "lpips"),
+    )
+
+
+def held_out_views(images: int, train_split_fraction: float) -> int:
+    """How many of a scene's views are scored where it names no split; nerfstudio rounds those trained on up."""
+    return images - math.ceil(images * train_split_fraction)
+
+
+def check_held_out(scene: Scene, train_split_fraction: float) -> None:
+    """Check that a view is left to score.
+
+    Raises:
+        SceneError: the scene names no split, and the share leaves none of so few views.
+    """
+    count = len(scene.images)
+    if scene.eval_images or held_out_views(count, train_split_fraction):
+        return
+    most = math.floor(100 * (count - 1) / count) / 100
+    raise SceneError(
+        f"scene {scene.location}: {count} views, of which train_split_fraction={train_split_fraction:g} holds out "
+        f"none; give at most {most:g}, or name train_filenames and val_filenames in transforms.json"
     )
 
 

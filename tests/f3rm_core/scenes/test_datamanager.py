@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from f3rm_core import build_config
+from f3rm_core import SceneError, build_config
 from f3rm_core.scenes.datamanager import FeatureDataManager
 from f3rm_core.training.quiet import quiet_nerfstudio
 from tests.conftest import TINY_PARAMETERS, write_room
@@ -36,3 +36,10 @@ def test_wide_images_are_read_at_full_size_though_smaller_ones_lie_beside(tmp_pa
     data = opened(scene)
     assert {path.parent.name for path in data.train_dataset.image_filenames} == {"images"}
     assert data.train_dataset.cameras.width.unique().tolist() == [1604]
+
+
+def test_a_scene_of_which_nothing_is_held_out_is_refused_before_training(tmp_path: Path) -> None:
+    scene = write_room(tmp_path / "few", views=5, held_out=0)
+    with pytest.raises(SceneError, match=r"5 views, of which train_split_fraction=0\.9 holds out none"):
+        opened(scene)
+    assert len(opened(scene, train_split_fraction=0.8).eval_dataset) == 1

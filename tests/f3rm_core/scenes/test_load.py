@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from f3rm_core import SceneError, embedded_scenes, load_scene, scene_digest
+from f3rm_core import SceneError, check_held_out, embedded_scenes, load_scene, scene_digest
+from f3rm_core.scenes.load import held_out_views
+from tests.conftest import write_room
 
 
 @pytest.fixture
@@ -41,6 +44,29 @@ def test_without_named_splits_a_share_is_held_out_later(scene: Path) -> None:
 
     rewrite(scene, forget)
     assert load_scene(str(scene)).eval_images == ()
+
+
+class TestHeldOut:
+    def test_the_share_trained_on_is_rounded_up(self) -> None:
+        assert [held_out_views(count, 0.9) for count in (2, 9, 10, 11, 19, 20)] == [0, 0, 1, 1, 1, 2]
+
+    def test_too_few_views_are_named_with_a_share_that_leaves_one(self, tmp_path: Path) -> None:
+        few = load_scene(str(write_room(tmp_path / "few", views=9, held_out=0)))
+        with pytest.raises(SceneError) as caught:
+            check_held_out(few, 0.9)
+        assert str(caught.value) == (
+            f"scene {tmp_path / 'few'}: 9 views, of which train_split_fraction=0.9 holds out none; "
+            "give at most 0.88, or name train_filenames and val_filenames in transforms.json"
+        )
+        check_held_out(few, 0.88)
+        check_held_out(load_scene(str(write_room(tmp_path / "named", views=3, held_out=1))), 0.99)
+
+    @pytest.mark.parametrize("count", range(2, 100))
+    def test_the_share_named_leaves_one(self, count: int, tiny_scene: Path) -> None:
+        views = replace(load_scene(str(tiny_scene)), images=("view",) * count, eval_images=())
+        with pytest.raises(SceneError) as caught:
+            check_held_out(views, 0.995)
+        check_held_out(views, float(str(caught.value).partition("at most ")[2].partition(",")[0]))
 
 
 def test_the_embedded_scenes_load() -> None:
