@@ -14,6 +14,7 @@ from PIL import Image
 
 from f3rm_core import SceneError, check_held_out, embedded_scenes, load_scene, scene_digest
 from f3rm_core.scenes.load import held_out_views
+from f3rm_core.scenes.transforms import CAMERA_MODELS
 from tests.conftest import write_room
 
 
@@ -107,6 +108,46 @@ def test_a_folder_without_transforms(tmp_path: Path) -> None:
             r"images/00.png is in a split but not in frames",
         ),
         (lambda t: t.update(frames="none"), "no list of frames"),
+        (lambda t: t["frames"][3].update(file_path=3), "no list of frames"),
+        (lambda t: t.update(val_filenames="images/01.png"), "val_filenames is no list of file names"),
+        (lambda t: t.update(train_filenames=None), "train_filenames is no list of file names"),
+        (
+            lambda t: [t.pop(name) for name in ("train_filenames", "val_filenames")],
+            r"no held-out view; name some in val_filenames of transforms.json, or leave out test_filenames: then",
+        ),
+        (lambda t: t.update(val_filenames=["./" + t["train_filenames"][0]]), "is both trained on and held out"),
+        (
+            lambda t: t.update(camera_model="FOV"),
+            "camera_model is 'FOV' in transforms.json; give one of SIMPLE_PINHOLE",
+        ),
+        (lambda t: t.pop("cy"), r"images/00.png: no cy; give it for the frame or for the whole transforms.json$"),
+        (
+            lambda t: [t.pop("fl_x"), t.update(camera_angle_x=1.2)],
+            r"images/00.png: no fl_x; .*; fl_x = w / \(2 tan\(camera_angle_x / 2\)\)",
+        ),
+        (lambda t: t.update(fl_x=float("nan")), "images/00.png: fl_x is nan in transforms.json; give a finite number"),
+        (lambda t: t.update(fl_y="20"), "fl_y is '20' in transforms.json; give a finite number"),
+        (lambda t: t.update(fl_y=-20), "fl_y is -20 in transforms.json; a focal length is above 0"),
+        (lambda t: t.update(k1=None), "k1 is None in transforms.json"),
+        (
+            lambda t: t.update(w=64, h=48),
+            r"images/00.png: has 32x24 pixels, but transforms.json says 64x48; restore the images of that size",
+        ),
+        (lambda t: t["frames"][3].pop("transform_matrix"), "images/03.png: has no transform_matrix"),
+        (
+            lambda t: t["frames"][3].update(transform_matrix=t["frames"][3]["transform_matrix"][:3]),
+            "images/03.png: has a broken transform_matrix in transforms.json; give 4 rows of 4 finite numbers",
+        ),
+        (lambda t: t["frames"][3]["transform_matrix"][0].append(0), "images/03.png: has a broken transform_matrix"),
+        (
+            lambda t: t["frames"][3]["transform_matrix"].__setitem__(0, [float("inf"), 0, 0, 0]),
+            "images/03.png: has a broken transform_matrix",
+        ),
+        (lambda t: t["frames"][3].update(transform_matrix="eye"), "images/03.png: has a broken transform_matrix"),
+        (
+            lambda t: [f.update(transform_matrix=t["frames"][0]["transform_matrix"]) for f in t["frames"]],
+            "all cameras stand at one point",
+        ),
     ],
 )
 def test_broken_transforms(scene: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
@@ -114,6 +155,37 @@ def test_broken_transforms(scene: Path, change: Callable[[dict[str, Any]], objec
     with pytest.raises(SceneError, match=message) as caught:
         load_scene(str(scene))
     assert "\n" not in str(caught.value)
+
+
+def test_the_lens_may_be_said_for_each_frame(scene: Path) -> None:
+    def move(transforms: dict[str, Any]) -> None:
+        lens = {name: transforms.pop(name) for name in ("fl_x", "fl_y", "cx", "cy", "w", "h")}
+        for number, frame in enumerate(transforms["frames"]):
+            frame.update(lens, fl_x=20.0 + number)
+
+    rewrite(scene, move)
+    assert load_scene(str(scene)).width == 32
+    rewrite(scene, lambda transforms: transforms["frames"][3].pop("h"))
+    with pytest.raises(SceneError, match=r"images/03.png: no h; give it for the frame"):
+        load_scene(str(scene))
+
+
+def test_names_in_a_split_are_paths(scene: Path) -> None:
+    named = load_scene(str(scene))
+    rewrite(scene, lambda t: t.update(val_filenames=["./" + name for name in t["val_filenames"] * 2]))
+    assert load_scene(str(scene)) == named
+
+
+@pytest.mark.parametrize("model", CAMERA_MODELS)
+def test_every_camera_model_of_nerfstudio_is_taken(model: str, scene: Path) -> None:
+    rewrite(scene, lambda transforms: transforms.update(camera_model=model))
+    load_scene(str(scene))
+
+
+def test_the_camera_models_are_those_of_nerfstudio() -> None:
+    from nerfstudio.cameras.cameras import CAMERA_MODEL_TO_TYPE
+
+    assert set(CAMERA_MODELS) == set(CAMERA_MODEL_TO_TYPE)
 
 
 def test_transforms_that_are_no_json(scene: Path) -> None:
