@@ -43,3 +43,15 @@ def test_a_scene_of_which_nothing_is_held_out_is_refused_before_training(tmp_pat
     with pytest.raises(SceneError, match=r"5 views, of which train_split_fraction=0\.9 holds out none"):
         opened(scene)
     assert len(opened(scene, train_split_fraction=0.8).eval_dataset) == 1
+
+
+@pytest.mark.parametrize("scale", [0.35, 0.65, 0.7])
+def test_cameras_have_the_size_of_the_pixels_that_were_read(scale: float, tmp_path: Path) -> None:
+    """720 * 0.7 is 503.99... in float64, by which images are scaled, and 504 in the float32 of nerfstudio's cameras."""
+    data = opened(
+        write_room(tmp_path / "room", views=4, held_out=1, width=40, height=720), camera_res_scale_factor=scale
+    )
+    size = data.arrays.images.shape[1:3]
+    for dataset in (data.train_dataset, data.eval_dataset):
+        assert {(int(h), int(w)) for h, w in zip(dataset.cameras.height, dataset.cameras.width, strict=True)} == {size}
+    assert data.eval_rays(0).shape == data.eval_image(0).shape[:2] == size
