@@ -11,7 +11,7 @@ from pathlib import Path
 from f3rm_core.errors import SceneError
 from f3rm_core.files import file_digest
 from f3rm_core.metrics import METRICS
-from f3rm_core.scenes.transforms import check_cameras, images_of, read_transforms, split_of
+from f3rm_core.scenes.transforms import check_cameras, images_of, read_transforms, refuse_masks, split_of
 
 EMBEDDED_PREFIX = "embedded:"
 _EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -54,7 +54,7 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
 
     Raises:
         SceneError: missing, unreadable, fewer than two images, images of several sizes, nothing held out, or a camera
-            that nerfstudio can't make or that belongs to images of another size.
+            that nerfstudio can't make or that belongs to images of another size; or it has masks.
     """
     folder = _locate(location, scene_root)
     transforms = read_transforms(folder)
@@ -62,6 +62,7 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
     train, held_out = split_of(location, transforms, images)
     width, height = _common_size(location, folder, images)
     check_cameras(location, transforms, width, height)
+    refuse_masks(location, transforms)
     return Scene(
         name=folder.name,
         location=location,

@@ -120,6 +120,26 @@ def check_cameras(location: str, transforms: Mapping[str, Any], width: int, heig
         raise SceneError(f"scene {location}: all cameras stand at one point; give views from several")
 
 
+def refuse_masks(location: str, transforms: Mapping[str, Any]) -> None:
+    """Refuse a scene of which pixels are to be left out.
+
+    Raises:
+        SceneError: its frames have masks, or its fisheye images a crop radius.
+    """
+    hidden = "all pixels would be trained on and scored"
+    for frame in transforms["frames"]:
+        if "mask_path" in frame:
+            raise SceneError(
+                f"scene {location}: {frame['file_path']} has a mask_path, but masks are not supported: {hidden}; "
+                "to accept that, remove mask_path from all frames of transforms.json"
+            )
+    if "FISHEYE" in transforms.get("camera_model", "") and transforms.get("fisheye_crop_radius") is not None:
+        raise SceneError(
+            f"scene {location}: fisheye_crop_radius is {transforms['fisheye_crop_radius']!r}, but cropping is not "
+            f"supported: {hidden}; to accept that, remove it from transforms.json"
+        )
+
+
 def _named(location: str, transforms: Mapping[str, Any], split: str, frames: Mapping[Path, str]) -> tuple[str, ...]:
     names = transforms.get(split, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

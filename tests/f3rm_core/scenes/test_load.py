@@ -148,6 +148,14 @@ def test_a_folder_without_transforms(tmp_path: Path) -> None:
             lambda t: [f.update(transform_matrix=t["frames"][0]["transform_matrix"]) for f in t["frames"]],
             "all cameras stand at one point",
         ),
+        (
+            lambda t: t["frames"][3].update(mask_path="masks/03.png"),
+            "images/03.png has a mask_path, but masks are not supported: all pixels would be trained on and scored; to",
+        ),
+        (
+            lambda t: t.update(camera_model="OPENCV_FISHEYE", fisheye_crop_radius=11.5),
+            r"fisheye_crop_radius is 11.5, but cropping is not supported",
+        ),
     ],
 )
 def test_broken_transforms(scene: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
@@ -174,6 +182,11 @@ def test_names_in_a_split_are_paths(scene: Path) -> None:
     named = load_scene(str(scene))
     rewrite(scene, lambda t: t.update(val_filenames=["./" + name for name in t["val_filenames"] * 2]))
     assert load_scene(str(scene)) == named
+
+
+def test_the_crop_radius_of_a_lens_that_is_no_fisheye_is_ignored_as_by_nerfstudio(scene: Path) -> None:
+    rewrite(scene, lambda transforms: transforms.update(fisheye_crop_radius=11.5))
+    load_scene(str(scene))
 
 
 @pytest.mark.parametrize("model", CAMERA_MODELS)
