@@ -13,7 +13,7 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIn
 from nerfstudio.model_components.ray_generators import RayGenerator
 from torch import Tensor
 
-from f3rm_core.scenes.load import check_held_out, load_scene
+from f3rm_core.scenes.load import check_scored, load_scene
 from f3rm_core.scenes.prepare import open_scene
 from f3rm_core.scenes.rays import SharedLensRays, share_lens
 
@@ -40,7 +40,7 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
     ) -> None:
         scene = load_scene(str(config.data or config.dataparser.data))
         if config.dataparser.eval_mode == "fraction":  # `ns-train` offers others
-            check_held_out(scene, config.dataparser.train_split_fraction)
+            check_scored(scene, config.dataparser.train_split_fraction, config.camera_res_scale_factor)
         with torch.random.fork_rng():  # building a feature model draws numbers: none of those that the training draws
             self.arrays = open_scene(scene, config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)

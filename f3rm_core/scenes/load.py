@@ -11,10 +11,12 @@ from pathlib import Path
 from f3rm_core.errors import SceneError
 from f3rm_core.files import file_digest
 from f3rm_core.metrics import METRICS
+from f3rm_core.scenes.images import scaled_size
 from f3rm_core.scenes.transforms import check_cameras, images_of, read_transforms, refuse_masks, split_of
 
 EMBEDDED_PREFIX = "embedded:"
 _EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+_SHORTEST_SIDE = 6  # pixels: SSIM mirrors five at each border
 
 
 @dataclass(frozen=True)
@@ -82,20 +84,28 @@ def held_out_views(images: int, train_split_fraction: float) -> int:
     return images - math.ceil(images * train_split_fraction)
 
 
-def check_held_out(scene: Scene, train_split_fraction: float) -> None:
-    """Check that a view is left to score.
+def check_scored(scene: Scene, train_split_fraction: float, camera_res_scale_factor: float) -> None:
+    """Check that there are views to score, and that they are large enough.
 
     Raises:
-        SceneError: the scene names no split, and the share leaves none of so few views.
+        SceneError: the scene names no split, and the share leaves none of so few views; or scaled views are too small.
     """
-    count = len(scene.images)
-    if scene.eval_images or held_out_views(count, train_split_fraction):
-        return
-    most = math.floor(100 * (count - 1) / count) / 100
-    raise SceneError(
-        f"scene {scene.location}: {count} views, of which train_split_fraction={train_split_fraction:g} holds out "
-        f"none; give at most {most:g}, or name train_filenames and val_filenames in transforms.json"
-    )
+    count, fraction = len(scene.images), train_split_fraction
+    if not scene.eval_images and not held_out_views(count, fraction):
+        most = math.floor(100 * (count - 1) / count) / 100
+        raise SceneError(
+            f"scene {scene.location}: {count} views, of which train_split_fraction={fraction:g} holds out none; "
+            f"give at most {most:g}, or name train_filenames and val_filenames in transforms.json"
+        )
+    scale = camera_res_scale_factor
+    width, height = scaled_size(scene.width, scene.height, scale)
+    if min(width, height) < _SHORTEST_SIDE:
+        least = math.ceil(100 * _SHORTEST_SIDE / min(scene.width, scene.height)) / 100
+        raise SceneError(
+            f"scene {scene.location}: {scene.width}x{scene.height} pixels, of which camera_res_scale_factor={scale:g} "
+            f"leaves {width}x{height}, but {_SHORTEST_SIDE} a side are needed to score them; "
+            + (f"give at least {least:g}" if least <= 1 else "give larger images")
+        )
 
 
 def scene_digest(scene: Scene) -> str:

@@ -14,8 +14,8 @@ from f3rm_core import (
     METRICS,
     PARAMETERS,
     UsageError,
-    check_held_out,
     check_parameters,
+    check_scored,
     check_weight_file,
     load_scene,
     write_whole,
@@ -61,7 +61,7 @@ def train(
     checked = check_parameters(parameters)
     check_weight_file(checked)
     place = load_scene(scene, scene_root=Settings.from_environment().scene_root)
-    check_held_out(place, checked["train_split_fraction"])
+    check_scored(place, checked["train_split_fraction"], checked["camera_res_scale_factor"])
     if output is not None:
         make_output_folder(output)
 

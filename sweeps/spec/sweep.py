@@ -18,8 +18,8 @@ from f3rm_core import (
     InvalidParameter,
     Metric,
     Scene,
-    check_held_out,
     check_parameters,
+    check_scored,
     check_weight_file,
     load_scene,
 )
@@ -315,7 +315,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None, resolved: Res
         spec, unresolved = resolve(spec, fixed)
         issues += unresolved
     scene = load_scene(spec.scene, scene_root=scene_root)
-    check_held_out(scene, fixed["train_split_fraction"])
+    check_scored(scene, fixed["train_split_fraction"], fixed["camera_res_scale_factor"])
     for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         issues += check_available(names, scene.metrics, spec.scene, field=field)
     first: Sequence[Mapping[str, Any]] = () if resolved is None else resolved.first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from f3rm_core import SceneError, check_held_out, embedded_scenes, load_scene, scene_digest
+from f3rm_core import SceneError, check_scored, embedded_scenes, load_scene, scene_digest
 from f3rm_core.scenes.load import held_out_views
 from f3rm_core.scenes.transforms import CAMERA_MODELS
 from tests.conftest import write_room
@@ -54,20 +55,41 @@ class TestHeldOut:
     def test_too_few_views_are_named_with_a_share_that_leaves_one(self, tmp_path: Path) -> None:
         few = load_scene(str(write_room(tmp_path / "few", views=9, held_out=0)))
         with pytest.raises(SceneError) as caught:
-            check_held_out(few, 0.9)
+            check_scored(few, 0.9, 1.0)
         assert str(caught.value) == (
             f"scene {tmp_path / 'few'}: 9 views, of which train_split_fraction=0.9 holds out none; "
             "give at most 0.88, or name train_filenames and val_filenames in transforms.json"
         )
-        check_held_out(few, 0.88)
-        check_held_out(load_scene(str(write_room(tmp_path / "named", views=3, held_out=1))), 0.99)
+        check_scored(few, 0.88, 1.0)
+        check_scored(load_scene(str(write_room(tmp_path / "named", views=3, held_out=1))), 0.99, 1.0)
 
     @pytest.mark.parametrize("count", range(2, 100))
     def test_the_share_named_leaves_one(self, count: int, tiny_scene: Path) -> None:
         views = replace(load_scene(str(tiny_scene)), images=("view",) * count, eval_images=())
         with pytest.raises(SceneError) as caught:
-            check_held_out(views, 0.995)
-        check_held_out(views, float(str(caught.value).partition("at most ")[2].partition(",")[0]))
+            check_scored(views, 0.995, 1.0)
+        check_scored(views, float(str(caught.value).partition("at most ")[2].partition(",")[0]), 1.0)
+
+
+class TestSmallImages:
+    def test_a_scale_that_leaves_too_few_pixels_to_score_is_named_with_one_that_does_not(self, scene: Path) -> None:
+        loaded = load_scene(str(scene))
+        with pytest.raises(SceneError) as caught:
+            check_scored(loaded, 0.9, 0.01)
+        assert str(caught.value) == (
+            f"scene {scene}: 32x24 pixels, of which camera_res_scale_factor=0.01 leaves 0x0, "
+            "but 6 a side are needed to score them; give at least 0.25"
+        )
+        check_scored(loaded, 0.9, 0.25)
+
+    def test_the_scale_named_is_enough(self, scene: Path) -> None:
+        loaded = load_scene(str(scene))
+        for side in range(6, 400):
+            check_scored(replace(loaded, height=side, width=500), 0.9, math.ceil(600 / side) / 100)
+
+    def test_images_that_are_too_small_themselves(self, scene: Path) -> None:
+        with pytest.raises(SceneError, match=r"500x5 pixels, .* give larger images"):
+            check_scored(replace(load_scene(str(scene)), height=5, width=500), 0.9, 1.0)
 
 
 def test_the_embedded_scenes_load() -> None:
