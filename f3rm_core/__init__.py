@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from f3rm_core.parameters import check_parameters as check_parameters
     from f3rm_core.parameters import value_text as value_text
     from f3rm_core.scenes.load import Scene as Scene
+    from f3rm_core.scenes.load import check_scored as check_scored
     from f3rm_core.scenes.load import embedded_scenes as embedded_scenes
     from f3rm_core.scenes.load import load_scene as load_scene
     from f3rm_core.scenes.load import scene_digest as scene_digest
@@ -77,7 +78,7 @@ _PLACES = {
     "metrics": ("METRICS", "Metric"),
     "nerfstudio_run": ("nerfstudio_yaml", "write_nerfstudio_run"),
     "parameters": ("PARAMETERS", "PARTS", "Parameter", "check_parameters", "value_text"),
-    "scenes.load": ("Scene", "embedded_scenes", "load_scene", "scene_digest"),
+    "scenes.load": ("Scene", "check_scored", "embedded_scenes", "load_scene", "scene_digest"),
     "scenes.prepare": ("prepare_scene",),
     "training.memory": ("MemoryParts", "PredictedMemory", "SceneSize", "TYPICAL_SCENE", "peak_memory"),
     "training.result": ("TABLE_OPTIMIZER", "Report", "TrainResult"),

@@ -62,10 +62,15 @@ class FeatureFieldModelConfig(NerfactoModelConfig):
             ("use_same_proposal_network", False),
             ("proposal_initial_sampler", "piecewise"),
             ("background_color", "last_sample"),
+            ("use_single_jitter", True),
+            ("use_average_appearance_embedding", True),
         ):
             value = getattr(self, name)
             if value != kept:
                 raise InvalidParameter(name, value, f"not supported; leave it at {kept!r}")
+        if self.implementation != "tcnn":
+            remedy = "has no effect here; leave it at 'tcnn' and give encoding_backend"
+            raise InvalidParameter("implementation", self.implementation, remedy)
 
 
 @dataclass
@@ -74,7 +79,9 @@ class FeatureDataManagerConfig(VanillaDataManagerConfig):
 
     _target: type = field(default_factory=lambda: FeatureDataManager)
     # The base type: tyro would offer every data parser of nerfstudio as a subcommand otherwise.
-    dataparser: DataParserConfig = field(default_factory=NerfstudioDataParserConfig)
+    # Factor 1: it would take the smaller copies in images_2 for wide images; ours is camera_res_scale_factor.
+    dataparser: DataParserConfig = field(default_factory=lambda: NerfstudioDataParserConfig(downscale_factor=1))
+
     train_num_rays_per_batch: int = 8192
     eval_num_rays_per_batch: int = 4096
     feature_type: Literal["CLIP", "DINO"] = "CLIP"
@@ -86,6 +93,11 @@ class FeatureDataManagerConfig(VanillaDataManagerConfig):
     enable_cache: bool = True
     cache_dir: Path | None = None
     """Folder of the feature cache; None: the user's cache folder, or F3RM_CACHE_DIR."""
+
+    def __post_init__(self) -> None:
+        if self.dataparser.downscale_factor != 1:
+            remedy = "not supported; leave it at 1 and give camera_res_scale_factor"
+            raise InvalidParameter("downscale_factor", self.dataparser.downscale_factor, remedy)
 
 
 def _optimizers() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def principal_colors(*maps: Tensor) -> list[Tensor]:
     # Singular vectors have a free sign; fixing it keeps the colours from flipping between runs.
     _, _, directions = torch.linalg.svd(first - mean, full_matrices=False)
     basis = directions[:3] * directions[:3].sum(-1, keepdim=True).sign()
+    basis = pad(basis, (0, 0, 0, 3 - len(basis)))  # fewer than three patches or channels: no direction, no colour
     low, high = torch.quantile((first - mean) @ basis.T, torch.tensor([0.02, 0.98], dtype=torch.float64), dim=0)
     return [
         (((one.double() - mean) @ basis.T - low) / (high - low).clamp(min=1e-9)).clamp(0, 1).float() for one in maps

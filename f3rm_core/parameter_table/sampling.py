@@ -13,7 +13,7 @@ ROWS: tuple[Parameter, ...] = (
         8192,
         DATA,
         _SAMPLING,
-        (1, 1 << 20),
+        (2, 1 << 20),  # nerfstudio can't refine the pose of a single ray
         "Rays of a training step.",
         unit="rays",
         sweep=choices(1024, 2048, 4096, 8192, 16384),

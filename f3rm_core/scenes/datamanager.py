@@ -13,7 +13,7 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIn
 from nerfstudio.model_components.ray_generators import RayGenerator
 from torch import Tensor
 
-from f3rm_core.scenes.load import load_scene
+from f3rm_core.scenes.load import check_scored, load_scene
 from f3rm_core.scenes.prepare import open_scene
 from f3rm_core.scenes.rays import SharedLensRays, share_lens
 
@@ -38,10 +38,12 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
         local_rank: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
-        scene = load_scene(str(self.dataparser.config.data))
+        scene = load_scene(str(config.data or config.dataparser.data))
+        if config.dataparser.eval_mode == "fraction":  # `ns-train` offers others
+            check_scored(scene, config.dataparser.train_split_fraction, config.camera_res_scale_factor)
         with torch.random.fork_rng():  # building a feature model draws numbers: none of those that the training draws
             self.arrays = open_scene(scene, config)
+        super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
         row_of = {scene.folder / name: row for row, name in enumerate(scene.images)}
         self._train_rows, self._eval_rows = (
             np.array([row_of[path] for path in dataset.image_filenames])
@@ -49,10 +51,13 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
         )
         self.train_dataset.metadata["feature_dim"] = self.arrays.features.shape[-1]
 
+    def create_train_dataset(self) -> InputDataset:
+        return self._with_camera_size(super().create_train_dataset())
+
     def create_eval_dataset(self) -> InputDataset:
         # `ns-eval` asks for the split "test": what it scores must be the views that our metrics are of.
         self.test_split = "val"
-        return super().create_eval_dataset()
+        return self._with_camera_size(super().create_eval_dataset())
 
     def setup_train(self) -> None:
         self.train_ray_generator = self._ray_generator(self.train_dataset)
@@ -99,6 +104,13 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
         coords = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).to(self.device)
         cameras = self.eval_dataset.cameras.to(self.device)
         return cameras.generate_rays(camera_indices=index, coords=coords), features.to(self.device)
+
+    def _with_camera_size(self, dataset: InputDataset) -> InputDataset:
+        # nerfstudio scales images in float64 and cameras in float32, and rounds both down: at times to other sizes.
+        height, width = self.arrays.images.shape[1:3]
+        dataset.cameras.height.fill_(height)
+        dataset.cameras.width.fill_(width)
+        return dataset
 
     def _ray_generator(self, dataset: InputDataset) -> RayGenerator | SharedLensRays:
         cameras = dataset.cameras.to(self.device)

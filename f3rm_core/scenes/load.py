@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from f3rm_core.errors import SceneError
 from f3rm_core.files import file_digest
 from f3rm_core.metrics import METRICS
+from f3rm_core.scenes.images import scaled_size
+from f3rm_core.scenes.transforms import check_cameras, images_of, read_transforms, refuse_masks, split_of
 
 EMBEDDED_PREFIX = "embedded:"
 _EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+_SHORTEST_SIDE = 6  # pixels: SSIM mirrors five at each border
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,16 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
             relative to the current folder, anywhere.
 
     Raises:
-        SceneError: missing, unreadable, fewer than two images, images of several sizes, or nothing held out.
+        SceneError: missing, unreadable, fewer than two images, images of several sizes, nothing held out, or a camera
+            that nerfstudio can't make or that belongs to images of another size; or it has masks.
     """
     folder = _locate(location, scene_root)
-    transforms = _read_transforms(folder)
-    frames = transforms.get("frames")
-    if not isinstance(frames, list) or not all(isinstance(frame, dict) and "file_path" in frame for frame in frames):
-        raise SceneError(
-            f"scene {location}: transforms.json has no list of frames with file_path; give one frame a view"
-        )
-    images = [str(frame["file_path"]) for frame in frames]
-    if len(images) < 2:
-        raise SceneError(
-            f"scene {location}: {len(images)} image(s): at least 2 are needed, one to train on and one held out"
-        )
-    train, held_out = _split(location, transforms, images)
+    transforms = read_transforms(folder)
+    images = images_of(location, transforms)
+    train, held_out = split_of(location, transforms, images)
     width, height = _common_size(location, folder, images)
+    check_cameras(location, transforms, width, height)
+    refuse_masks(location, transforms)
     return Scene(
         name=folder.name,
         location=location,
@@ -81,6 +77,35 @@ def load_scene(location: str, *, scene_root: Path | None = None) -> Scene:
         # LPIPS is added by a run that has its weights; it can't be promised from here.
         metrics=tuple(name for name in METRICS if name != "lpips"),
     )
+
+
+def held_out_views(images: int, train_split_fraction: float) -> int:
+    """How many of a scene's views are scored where it names no split; nerfstudio rounds those trained on up."""
+    return images - math.ceil(images * train_split_fraction)
+
+
+def check_scored(scene: Scene, train_split_fraction: float, camera_res_scale_factor: float) -> None:
+    """Check that there are views to score, and that they are large enough.
+
+    Raises:
+        SceneError: the scene names no split, and the share leaves none of so few views; or scaled views are too small.
+    """
+    count, fraction = len(scene.images), train_split_fraction
+    if not scene.eval_images and not held_out_views(count, fraction):
+        most = math.floor(100 * (count - 1) / count) / 100
+        raise SceneError(
+            f"scene {scene.location}: {count} views, of which train_split_fraction={fraction:g} holds out none; "
+            f"give at most {most:g}, or name train_filenames and val_filenames in transforms.json"
+        )
+    scale = camera_res_scale_factor
+    width, height = scaled_size(scene.width, scene.height, scale)
+    if min(width, height) < _SHORTEST_SIDE:
+        least = math.ceil(100 * _SHORTEST_SIDE / min(scene.width, scene.height)) / 100
+        raise SceneError(
+            f"scene {scene.location}: {scene.width}x{scene.height} pixels, of which camera_res_scale_factor={scale:g} "
+            f"leaves {width}x{height}, but {_SHORTEST_SIDE} a side are needed to score them; "
+            + (f"give at least {least:g}" if least <= 1 else "give larger images")
+        )
 
 
 def scene_digest(scene: Scene) -> str:
@@ -118,39 +143,6 @@ def _locate(location: str, scene_root: Path | None) -> Path:
     if not os.path.isdir(folder):
         raise SceneError(f"scene {location}: no such folder; give a folder that holds transforms.json")
     return folder.resolve()
-
-
-def _read_transforms(folder: Path) -> dict[str, Any]:
-    try:
-        transforms = json.loads((folder / "transforms.json").read_text())
-    except FileNotFoundError:
-        raise SceneError(
-            f"scene {folder}: no transforms.json in it; make one with nerfstudio's ns-process-data"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise SceneError(f"scene {folder}: transforms.json can't be read ({error}); make it again") from error
-    if not isinstance(transforms, dict):
-        raise SceneError(f"scene {folder}: transforms.json must hold an object; make it again")
-    return transforms
-
-
-def _split(location: str, transforms: dict[str, Any], images: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Images to train on and held-out ones, where the scene names them; else two empty tuples."""
-    train = transforms.get("train_filenames")
-    held_out = transforms.get("val_filenames")
-    if train is None and held_out is None:
-        return (), ()
-    if not held_out:
-        raise SceneError(f"scene {location}: no held-out view; name some in val_filenames of transforms.json")
-    if not train:
-        raise SceneError(f"scene {location}: no view to train on; name them in train_filenames of transforms.json")
-    unknown = [name for name in (*train, *held_out) if name not in set(images)]
-    if unknown:
-        raise SceneError(f"scene {location}: {unknown[0]} is in a split but not in frames; correct transforms.json")
-    shared = set(train) & set(held_out)
-    if shared:
-        raise SceneError(f"scene {location}: {min(shared)} is both trained on and held out; remove it from one split")
-    return tuple(train), tuple(held_out)
 
 
 def _common_size(location: str, folder: Path, images: list[str]) -> tuple[int, int]:

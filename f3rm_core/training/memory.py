@@ -6,7 +6,6 @@ The step and the evaluation are replayed tensor by tensor (`memory_steps`) on a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -20,7 +19,7 @@ from f3rm_core.features.settings import FeatureSettings
 from f3rm_core.features.sizes import FeatureSize, feature_size
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.images import scaled_size
-from f3rm_core.scenes.load import Scene
+from f3rm_core.scenes.load import Scene, held_out_views
 from f3rm_core.training.memory_heap import Heap
 from f3rm_core.training.memory_steps import RAW, Work, evaluation, training_step
 
@@ -234,7 +233,7 @@ def _work(values: Mapping[str, Any], size: SceneSize, features: FeatureSize, bac
         channels=features.channels,
         pixels=width * height,
         patches=rows * columns,
-        held_out=size.images - math.ceil(size.images * values["train_split_fraction"])
+        held_out=held_out_views(size.images, values["train_split_fraction"])
         if size.held_out is None
         else size.held_out,
     )

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from f3rm_core import METRICS, PARAMETERS, UsageError, check_parameters, check_weight_file, load_scene, write_whole
+from f3rm_core import (
+    METRICS,
+    PARAMETERS,
+    UsageError,
+    check_parameters,
+    check_scored,
+    check_weight_file,
+    load_scene,
+    write_whole,
+)
 from sweeps.cli.output import assignments, console, duration, number, plain, print_json, table
 from sweeps.cli.output_folder import make_output_folder
 from sweeps.cli.sweeps import Json
@@ -49,8 +58,10 @@ def train(
     given = parse_assignments(assigned or ()) | {name: value for name, value in named if value is not None}
     parameters = overlay(load_preset(preset).resolved, given)
     # Everything that can be told cheaply is told before torch is loaded.
-    check_weight_file(check_parameters(parameters))
+    checked = check_parameters(parameters)
+    check_weight_file(checked)
     place = load_scene(scene, scene_root=Settings.from_environment().scene_root)
+    check_scored(place, checked["train_split_fraction"], checked["camera_res_scale_factor"])
     if output is not None:
         make_output_folder(output)
 

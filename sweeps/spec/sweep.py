@@ -19,6 +19,7 @@ from f3rm_core import (
     Metric,
     Scene,
     check_parameters,
+    check_scored,
     check_weight_file,
     load_scene,
 )
@@ -303,7 +304,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None, resolved: Res
 
     Raises:
         InvalidSpec: names the field at fault.
-        SceneError: the scene is missing or broken.
+        SceneError: the scene is missing or broken, or leaves no view to score.
     """
     try:
         fixed = check_parameters(_fixed(spec) if resolved is None else resolved.fixed)
@@ -314,6 +315,7 @@ def check_spec(spec: SweepSpec, *, scene_root: Path | None = None, resolved: Res
         spec, unresolved = resolve(spec, fixed)
         issues += unresolved
     scene = load_scene(spec.scene, scene_root=scene_root)
+    check_scored(scene, fixed["train_split_fraction"], fixed["camera_res_scale_factor"])
     for field, names in (("objectives", spec.objectives), ("constraints", spec.constraints)):
         issues += check_available(names, scene.metrics, spec.scene, field=field)
     first: Sequence[Mapping[str, Any]] = () if resolved is None else resolved.first

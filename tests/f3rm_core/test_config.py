@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
-from f3rm_core import PARAMETERS, FeatureFieldModelConfig, InvalidParameter, build_config
+from f3rm_core import (
+    PARAMETERS,
+    FeatureDataManagerConfig,
+    FeatureFieldModelConfig,
+    InvalidParameter,
+    build_config,
+)
 from f3rm_core.config import read_place
 
 
@@ -58,6 +65,13 @@ def test_what_nerfacto_offers_and_this_model_does_not_do_is_refused() -> None:
         FeatureFieldModelConfig(predict_normals=True)
     with pytest.raises(InvalidParameter, match="background_color='white'"):
         FeatureFieldModelConfig(background_color="white")
+    for name in ("use_single_jitter", "use_average_appearance_embedding"):
+        with pytest.raises(InvalidParameter, match=f"{name}=False: not supported; leave it at True"):
+            FeatureFieldModelConfig(**{name: False})
+    with pytest.raises(InvalidParameter, match=r"implementation='torch': has no effect here; .* give encoding_backend"):
+        FeatureFieldModelConfig(implementation="torch")
+    with pytest.raises(InvalidParameter, match=r"downscale_factor=2: not supported; .* give camera_res_scale_factor"):
+        FeatureDataManagerConfig(dataparser=NerfstudioDataParserConfig(downscale_factor=2))
 
 
 def test_nerfstudio_finds_the_method() -> None:

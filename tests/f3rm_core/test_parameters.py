@@ -31,7 +31,7 @@ def test_values_come_back_in_their_own_types() -> None:
         ({"max_res": 64.5}, "max_res=64.5: give an integer"),
         ({"max_res": True}, "max_res=True: give an integer"),
         ({"log2_hashmap_size": 30}, "log2_hashmap_size=30: must be at most 24"),
-        ({"train_num_rays_per_batch": 0}, "train_num_rays_per_batch=0: must be at least 1"),
+        ({"train_num_rays_per_batch": 0}, "train_num_rays_per_batch=0: must be at least 2"),
         ({"lr": float("nan")}, "lr=nan: must be finite"),
         ({"lr": -1.0}, "lr=-1.0: must be above 0"),
         ({"lr": 0}, "lr=0: must be above 0"),

@@ -25,6 +25,13 @@ def test_ssim_is_one_for_equal_images_and_less_for_noise() -> None:
     assert ssim(noisy, truth) == pytest.approx(_ssim_of_scikit_image(noisy, truth), abs=0.01)
 
 
+def test_ssim_of_the_smallest_image_that_a_scene_may_have() -> None:
+    image = torch.rand(6, 6, 3, generator=torch.Generator().manual_seed(0))
+    assert ssim(image, image) == pytest.approx(1.0, abs=1e-5)
+    with pytest.raises(RuntimeError, match="Padding"):
+        ssim(image[:5], image[:5])
+
+
 def test_feature_scores_worked_out_by_hand() -> None:
     # Two unit vectors at right angles: the best constant lies between them, at a cosine of 1/sqrt(2) to both.
     extracted = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
@@ -61,6 +68,18 @@ def test_principal_colors_show_the_strongest_direction_first() -> None:
     assert bool((red.diff().abs() > 0).float().mean() > 0.8)
     assert float(red.max()) == 1.0
     assert float(red.min()) == 0.0
+
+
+@pytest.mark.parametrize(("rows", "columns", "channels"), [(1, 1, 8), (1, 2, 8), (4, 4, 2)])
+def test_principal_colors_of_fewer_than_three_directions_leave_colors_black(
+    rows: int, columns: int, channels: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(2, rows, columns, channels, generator=generator)
+    for colors in principal_colors(*maps):
+        assert colors.shape == (rows, columns, 3)
+        assert not colors[..., min(rows * columns, channels) :].any()
+        assert 0.0 <= float(colors.min()) <= float(colors.max()) <= 1.0
 
 
 def _ssim_of_scikit_image(render: torch.Tensor, truth: torch.Tensor) -> float:

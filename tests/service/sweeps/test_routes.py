@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from service.settings import ServiceSettings
 from sweeps.store.cursors import cursor_of
 from sweeps.store.repository import Repository
+from tests.conftest import write_room
 from tests.played import RESULTS, SPEC, play
 
 URL = "/api/v1/sweeps"
@@ -184,6 +185,10 @@ class TestScenesThatCantBeTrained:
     def test_nothing_held_out(self, client: TestClient, spec: dict[str, object], broken_scene: Path) -> None:
         edit(broken_scene, lambda transforms: transforms.update(val_filenames=[]))
         assert "held-out" in self.refusal(client, spec, broken_scene)
+
+    def test_too_few_views_to_hold_one_out(self, client: TestClient, spec: dict[str, object], tmp_path: Path) -> None:
+        few = write_room(tmp_path / "few", views=5, held_out=0)
+        assert "5 views, of which train_split_fraction=0.9 holds out none" in self.refusal(client, spec, few)
 
     def test_images_of_different_sizes(self, client: TestClient, spec: dict[str, object], broken_scene: Path) -> None:
         from PIL import Image

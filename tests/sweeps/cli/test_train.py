@@ -10,6 +10,7 @@ import yaml
 
 from f3rm_core import UsageError
 from sweeps.cli.train import parse_assignments
+from tests.conftest import write_room
 from tests.full_disk import no_room_beyond
 from tests.sweeps.cli.conftest import Command
 
@@ -63,6 +64,16 @@ def test_what_cant_work_is_told_before_torch_is_loaded(
     ran = command("train", "--preset", "f3rm_default", *scene, *words)
     assert ran.code == 2
     assert said in ran.err
+
+
+def test_a_scene_of_which_nothing_is_held_out(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.cli.train._train", never)
+    few = write_room(tmp_path / "few", views=5, held_out=0)
+    ran = command("train", "--preset", "f3rm_default", "--scene", few)
+    assert ran.code == 2
+    assert "5 views, of which train_split_fraction=0.9 holds out none; give at most 0.8, or name" in ran.err
 
 
 def test_an_output_folder_that_is_a_file(command: Command, tiny_scene: Path, tmp_path: Path) -> None:

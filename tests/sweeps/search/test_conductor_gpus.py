@@ -22,7 +22,7 @@ from sweeps.store.records import Completed, Failed
 from sweeps.store.repository import Repository
 
 ROOM_GB = 10.0
-SPACE = {"train_num_rays_per_batch": {"type": "int", "low": 1, "high": 9000}}
+SPACE = {"train_num_rays_per_batch": {"type": "int", "low": 2, "high": 9000}}
 OOM = Failed("oom", "CUDA out of memory", "Traceback ...")
 
 

@@ -13,6 +13,7 @@ import pytest
 from f3rm_core import SceneError
 from sweeps.errors import InvalidSpec
 from sweeps.spec.sweep import SweepSpec, check_spec, parse_spec, read_spec, trial_seed
+from tests.conftest import write_room
 
 GOOD = """
 name: tabletop-tradeoff
@@ -344,6 +345,12 @@ class TestPlan:
     def test_a_missing_scene_is_refused(self) -> None:
         with pytest.raises(SceneError, match="nowhere"):
             check_spec(parse_spec(document(scene="nowhere")))
+
+    def test_a_scene_of_which_nothing_would_be_held_out_is_refused(self, tmp_path: Path) -> None:
+        few = str(write_room(tmp_path / "few", views=5, held_out=0))
+        with pytest.raises(SceneError, match=r"5 views, of which train_split_fraction=0\.9 holds out none"):
+            check_spec(parse_spec(document(scene=few)))
+        check_spec(parse_spec(document(scene=few, parameters={"train_split_fraction": 0.8})))
 
 
 def test_reading_and_checking_a_sweep_needs_no_heavy_library() -> None:
