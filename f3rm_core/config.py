@@ -81,7 +81,6 @@ class FeatureDataManagerConfig(VanillaDataManagerConfig):
     # The base type: tyro would offer every data parser of nerfstudio as a subcommand otherwise.
     # Factor 1: it would take the smaller copies in images_2 for wide images; ours is camera_res_scale_factor.
     dataparser: DataParserConfig = field(default_factory=lambda: NerfstudioDataParserConfig(downscale_factor=1))
-
     train_num_rays_per_batch: int = 8192
     eval_num_rays_per_batch: int = 4096
     feature_type: Literal["CLIP", "DINO"] = "CLIP"
