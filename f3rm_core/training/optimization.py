@@ -13,6 +13,7 @@ from torch import Tensor
 from f3rm_core.encodings.base import GridEncoding
 from f3rm_core.errors import Diverged
 from f3rm_core.model.f3rm import FeatureFieldModel
+from f3rm_core.training.scaling import AccumulatingGradScaler
 
 if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig
@@ -35,7 +36,7 @@ class Optimization:
         self.device = model.device
         # Half precision is for CUDA; nerfstudio too turns it off on the CPU.
         self.half = config.mixed_precision and self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
+        self.scaler = AccumulatingGradScaler(self.device.type, enabled=self.half)
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.schedules: dict[str, Callable[[int], float]] = {}
         self._kept = _gradient_memory(model) if self.device.type == "cpu" else {}

@@ -104,6 +104,19 @@ def test_the_first_step_moves_by_the_learning_rate(tiny_parameters: dict[str, An
     torch.testing.assert_close((head - before).abs(), torch.full_like(head, 0.25), rtol=1e-3, atol=0)
 
 
+def test_scaled_gradients_that_are_added_up_train_as_those_that_are_not_scaled(tiny_parameters: dict[str, Any]) -> None:
+    """A scale is a power of two, so it changes no bits; it may change only where an optimizer has stepped."""
+    plain, scaled = (build({**tiny_parameters, "gradient_accumulation_steps": 2}) for _ in range(2))
+    scaled.scaler = type(scaled.scaler)("cpu", enabled=True)  # as on CUDA in half precision
+    for number in range(5):
+        for optimization in (plain, scaled):
+            torch.manual_seed(number)
+            step(optimization, number)
+    assert scaled.scaler.state_dict()["_growth_tracker"] == 2
+    for one, other in zip(plain.model.parameters(), scaled.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
 def addresses(optimization: Optimization) -> dict[str, list[int]]:
     """Where moments and gradients lie. No reference to a gradient outlives the call: it would keep its memory."""
     states = [one.state[parameter] for one in optimization.optimizers.values() for parameter in one.state]
