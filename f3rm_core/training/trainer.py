@@ -89,13 +89,13 @@ def train(
             at_report = run.step in wanted
             metrics = run.evaluate()[0] if at_report else {}
             if checkpoint_dir and (at_report or run.step % config.steps_per_save == 0 or run.step == budget_steps):
-                run.check_finite()
-                run.optimization.check_parameters(run.step - 1)
-                checkpoint = save_checkpoint(checkpoint_dir, run.step, run.state())
+                checkpoint = run.save(checkpoint_dir)
             if at_report or time.monotonic() - last_told >= _PROGRESS_SECONDS:
                 run.check_finite()
                 tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
                 last_told = time.monotonic()
+        if checkpoint_dir and checkpoint is None:  # resumed at its last step: the run before ended while it was scored
+            checkpoint = run.save(checkpoint_dir)
         metrics, view = run.evaluate(picture_of=0 if pictures_dir else None)
         metrics |= {"train_seconds": run.seconds, "peak_memory_gb": memory.bytes / 1e9}
         pictures = {}
@@ -155,9 +155,17 @@ class _Run:
     def check_finite(self) -> None:
         self.optimization.check_finite(self.loss, self.step - 1)
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
-        return {"run": self._identity(), "seconds": self.seconds, **self.optimization.state()}
+    def save(self, folder: Path) -> Path:
+        """Write a checkpoint.
+
+        Raises:
+            Diverged: the loss or a parameter is not finite.
+            UsageError: the folder can't be written.
+        """
+        self.check_finite()
+        self.optimization.check_parameters(self.step - 1)
+        own = {"run": self._identity(), "seconds": self.seconds, "loss": float(self.loss)}
+        return save_checkpoint(folder, self.step, {**own, **self.optimization.state()})
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         """Go on where a checkpoint stopped.
@@ -175,6 +183,7 @@ class _Run:
             )
         self.optimization.restore(checkpoint)
         self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
+        self.loss = torch.tensor(checkpoint["loss"])
 
     def _identity(self) -> dict[str, Any]:
         """What must agree between a checkpoint and a run that goes on from it."""

@@ -90,6 +90,21 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(run: Runner, tmp_path: Pa
     assert quality(run(12, resume_from=checkpoint)) == quality(run(12))
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_run_that_was_ended_while_it_was_scored_has_its_checkpoint_and_its_loss(
+    elsewhere: bool, run: Runner, tmp_path: Path
+) -> None:
+    before: list[Report] = []
+    after: list[Report] = []
+    first = run(5, checkpoint_dir=tmp_path / "first", on_report=before.append)
+    folder = tmp_path / "second" if elsewhere else tmp_path / "first"
+    again = run(5, checkpoint_dir=folder, resume_from=tmp_path / "first", on_report=after.append)
+    assert again.checkpoint == folder / "step-000000005.ckpt"
+    assert again.checkpoint.is_file()
+    assert after[-1].loss == before[-1].loss > 0
+    assert quality(again) == quality(first)
+
+
 def test_metrics_come_at_the_report_steps_and_at_the_end(run: Runner) -> None:
     reports: list[Report] = []
     result = run(8, report_steps=(3, 5, 99), on_report=reports.append)
