@@ -60,8 +60,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if found is None or not found.is_file():
         raise CheckpointError(f"checkpoint {path}: no such file; start without it")
     try:
-        # Tensors and plain values only: a checkpoint must not be able to run code.
-        content: dict[str, Any] = torch.load(found, map_location="cpu", weights_only=True)
+        # Tensors and plain values only: a checkpoint must not be able to run code. Mapped: its pages are the file's,
+        # not memory of the run that takes its values over.
+        content: dict[str, Any] = torch.load(found, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, MemoryError):
         raise
     except Exception as error:

@@ -109,7 +109,9 @@ class Optimization:
             Diverged: parameters are not finite.
         """
         for group, optimizer in self.optimizers.items():
-            if not all(bool(one.isfinite().all()) for one in optimizer.param_groups[0]["params"]):
+            # The ends are NaN where one number is; isfinite() would make a copy of each table.
+            ends = [end for one in optimizer.param_groups[0]["params"] for end in one.detach().aminmax()]
+            if not all(math.isfinite(end) for end in ends):
                 raise Diverged(
                     f"parameters of {group} are not finite after step {number}: the training diverged; "
                     "lower its lr or the loss weights"
@@ -127,8 +129,11 @@ class Optimization:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state of the same configuration."""
         self.model.load_state_dict(state["model"])
-        for group, one in state["optimizers"].items():
-            self.optimizers[group].load_state_dict(one)
+        for group, optimizer in self.optimizers.items():
+            # Into the memory that is reserved. Learning rates are set at each step, or are the configuration's.
+            for number, parameter in enumerate(optimizer.param_groups[0]["params"]):
+                for name, moment in state["optimizers"][group]["state"][number].items():
+                    optimizer.state[parameter][name].copy_(moment)
         self.scaler.load_state_dict(state["scaler"])
         self.model.proposal_sampler.state = state["proposals"]
 

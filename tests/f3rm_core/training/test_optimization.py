@@ -136,3 +136,25 @@ def test_what_stays_keeps_its_place_from_step_to_step(optimization: Optimization
     assert found[0]["moments"] == before["moments"]
     assert len(before["moments"]) == 2 * len(found[0]["gradients"])
     assert found[0] == found[1] == found[2]
+
+
+def test_a_state_is_taken_over_into_the_memory_that_is_there(tiny_parameters: dict[str, Any]) -> None:
+    trained, fresh = build(tiny_parameters), build(tiny_parameters)
+    step(trained, 0)
+    before = addresses(fresh)["moments"]
+    fresh.restore(trained.state())
+    assert addresses(fresh)["moments"] == before
+    for group, optimizer in trained.optimizers.items():
+        mine = fresh.optimizers[group].state_dict()["state"]
+        for number, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                assert torch.equal(mine[number][name], value), (group, number, name)
+
+
+@pytest.mark.parametrize("spoilt", [torch.nan, torch.inf, -torch.inf])
+def test_a_parameter_that_is_not_finite_is_found_wherever_it_is(optimization: Optimization, spoilt: float) -> None:
+    optimization.check_parameters(3)
+    with torch.no_grad():
+        optimization.model.feature_field.grid.params[777] = spoilt
+    with pytest.raises(Diverged, match=r"parameters of feature_field are not finite after step 3"):
+        optimization.check_parameters(3)

@@ -105,6 +105,19 @@ def test_a_run_that_was_ended_while_it_was_scored_has_its_checkpoint_and_its_los
     assert quality(again) == quality(first)
 
 
+def test_neither_checkpoints_nor_resuming_take_memory(run: Runner, tmp_path: Path) -> None:
+    """Peak memory is an objective: a trial must not look dearer because it was promoted."""
+
+    def peak(steps: int, **arguments: Any) -> float:
+        changes = {"log2_hashmap_size": 18, "num_levels": 8, "max_res": 1024}  # 3 million numbers
+        return run(steps, changes=changes, **arguments).metrics["peak_memory_gb"]
+
+    run(1)  # what a process's first training pays for
+    unbroken = peak(4)
+    assert peak(2, checkpoint_dir=tmp_path) < 1.1 * unbroken
+    assert peak(4, resume_from=tmp_path) < 1.1 * unbroken
+
+
 def test_metrics_come_at_the_report_steps_and_at_the_end(run: Runner) -> None:
     reports: list[Report] = []
     result = run(8, report_steps=(3, 5, 99), on_report=reports.append)
