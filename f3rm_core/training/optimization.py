@@ -117,11 +117,17 @@ class Optimization:
                     "lower its lr or the loss weights"
                 )
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+    def state(self, steps: int) -> dict[str, Any]:
+        """What a checkpoint holds after so many steps."""
+        every = self.config.gradient_accumulation_steps
         return {
             "model": self.model.state_dict(),
             "optimizers": {group: optimizer.state_dict() for group, optimizer in self.optimizers.items()},
+            "gradients": {  # those that are still added up
+                group: [one.grad for one in optimizer.param_groups[0]["params"]]
+                for group, optimizer in self.optimizers.items()
+                if steps % every.get(group, 1) != 0
+            },
             "scaler": self.scaler.state_dict(),
             "proposals": self.model.proposal_sampler.state,
         }
@@ -134,7 +140,13 @@ class Optimization:
             for number, parameter in enumerate(optimizer.param_groups[0]["params"]):
                 for name, moment in state["optimizers"][group]["state"][number].items():
                     optimizer.state[parameter][name].copy_(moment)
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where nothing was scaled
+            self.scaler.load_state_dict(state["scaler"])
+        scale = self.scaler.get_scale() / state["scaler"].get("scale", 1.0)
+        for group, gradients in state["gradients"].items():
+            for parameter, gradient in zip(self.optimizers[group].param_groups[0]["params"], gradients, strict=True):
+                parameter.grad = None if gradient is None else gradient.to(self.device) * scale
+        self._move_gradients()
         self.model.proposal_sampler.state = state["proposals"]
 
     def _move_gradients(self) -> None:

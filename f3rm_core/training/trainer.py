@@ -165,7 +165,7 @@ class _Run:
         self.check_finite()
         self.optimization.check_parameters(self.step - 1)
         own = {"run": self._identity(), "seconds": self.seconds, "loss": float(self.loss)}
-        return save_checkpoint(folder, self.step, {**own, **self.optimization.state()})
+        return save_checkpoint(folder, self.step, {**own, **self.optimization.state(self.step)})
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         """Go on where a checkpoint stopped.

@@ -142,7 +142,7 @@ def test_a_state_is_taken_over_into_the_memory_that_is_there(tiny_parameters: di
     trained, fresh = build(tiny_parameters), build(tiny_parameters)
     step(trained, 0)
     before = addresses(fresh)["moments"]
-    fresh.restore(trained.state())
+    fresh.restore(trained.state(1))
     assert addresses(fresh)["moments"] == before
     for group, optimizer in trained.optimizers.items():
         mine = fresh.optimizers[group].state_dict()["state"]
@@ -158,3 +158,29 @@ def test_a_parameter_that_is_not_finite_is_found_wherever_it_is(optimization: Op
         optimization.model.feature_field.grid.params[777] = spoilt
     with pytest.raises(Diverged, match=r"parameters of feature_field are not finite after step 3"):
         optimization.check_parameters(3)
+
+
+@pytest.mark.parametrize(("scaled_before", "scaled_after"), [(False, True), (True, False), (True, True)])
+def test_gradients_that_wait_for_their_step_go_on_where_scaling_is_on_or_off(
+    tiny_parameters: dict[str, Any], scaled_before: bool, scaled_after: bool
+) -> None:
+    """A sweep may move from a machine without a GPU, where nothing is scaled, to one with it, and back."""
+    unbroken, before, after = (build({**tiny_parameters, "gradient_accumulation_steps": 2}) for _ in range(3))
+    before.scaler = type(before.scaler)("cpu", init_scale=2.0**10, enabled=scaled_before)
+    after.scaler = type(after.scaler)("cpu", enabled=scaled_after)
+    for number in range(4):
+        if number == 3:
+            after.restore(before.state(number))
+        for optimization in (unbroken, before if number < 3 else after):
+            torch.manual_seed(number)
+            step(optimization, number)
+    for one, other in zip(unbroken.model.parameters(), after.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
+def test_a_state_holds_gradients_only_while_they_wait(tiny_parameters: dict[str, Any]) -> None:
+    optimization = build({**tiny_parameters, "gradient_accumulation_steps": 2})
+    step(optimization, 0)
+    assert optimization.state(1)["gradients"].keys() == optimization.optimizers.keys()
+    step(optimization, 1)
+    assert optimization.state(2)["gradients"] == {}

@@ -66,11 +66,12 @@ def test_features_extracted_on_the_way_do_not_change_the_training(
     assert quality(run(3)) == quality(known)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_resumed_run_ends_as_an_unbroken_one(threads: int, run: Runner, tmp_path: Path) -> None:
-    unbroken = run(14, threads=threads)
-    run(5, checkpoint_dir=tmp_path, threads=threads)
-    resumed = run(14, resume_from=tmp_path, threads=threads)
+@pytest.mark.parametrize(("threads", "accumulated"), [(1, 1), (2, 1), (1, 2), (1, 4)])
+def test_a_resumed_run_ends_as_an_unbroken_one(threads: int, accumulated: int, run: Runner, tmp_path: Path) -> None:
+    changes = {"gradient_accumulation_steps": accumulated}
+    unbroken = run(14, threads=threads, changes=changes)
+    run(5, checkpoint_dir=tmp_path, threads=threads, changes=changes)
+    resumed = run(14, resume_from=tmp_path, threads=threads, changes=changes)
     assert quality(resumed) == quality(unbroken)
     assert resumed.steps == 14
 
