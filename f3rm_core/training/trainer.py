@@ -21,7 +21,7 @@ from f3rm_core.features import import_library
 from f3rm_core.model.f3rm import FeatureFieldModel, warm_up
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
-from f3rm_core.scenes.load import Scene
+from f3rm_core.scenes.load import Scene, scene_digest
 from f3rm_core.training.allocator import return_memory, reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
 from f3rm_core.training.optimization import Optimization
@@ -129,7 +129,7 @@ class _Run:
         self.model: FeatureFieldModel = pipeline.model
         self.model.train()
         self.optimization = Optimization(self.model, config)
-        self.scene = scene
+        self.scene_digest = scene_digest(scene)  # files alone: the same on another machine, at another path
         self.step = 0
         self.seconds = 0.0
         self.loss = torch.zeros(())
@@ -193,7 +193,7 @@ class _Run:
         values = {
             place: read_place(self.config, place) for one in deciding for place in one.places if self._used(place)
         }
-        return {"scene images": list(self.scene.images), **values}
+        return {"content of the scene": self.scene_digest, **values}
 
     def _used(self, place: str) -> bool:
         """Whether the place is there: an optimizer without a scheduler has no place for its settings."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,23 @@ def test_a_checkpoint_of_another_configuration_is_refused(run: Runner, tmp_path:
     run(2, checkpoint_dir=tmp_path)
     with pytest.raises(CheckpointError, match=r"hidden_dim is 16 there and 32 here"):
         run(4, resume_from=tmp_path, changes={"hidden_dim": 32})
+
+
+def test_a_checkpoint_belongs_to_the_scenes_content_wherever_it_lies(
+    run: Runner, tiny_scene: Path, tiny_parameters: dict[str, Any], tmp_path: Path
+) -> None:
+    checkpoints, config = tmp_path / "checkpoints", build_config(tiny_parameters)
+    unbroken = run(4)
+    run(2, checkpoint_dir=checkpoints)
+    moved = Path(shutil.copytree(tiny_scene, tmp_path / "moved", copy_function=shutil.copyfile))
+    resumed = train(config, load_scene(str(moved)), budget_steps=4, resume_from=checkpoints)
+    assert quality(resumed) == quality(unbroken)
+    transforms = json.loads((moved / "transforms.json").read_text())
+    (moved / "transforms.json").write_text(json.dumps({**transforms, "fl_x": 2 * transforms["fl_x"]}))
+    with pytest.raises(
+        CheckpointError, match=r"content of the scene is '\w+' there and '\w+' here; resume with the same"
+    ):
+        train(config, load_scene(str(moved)), budget_steps=4, resume_from=checkpoints)
 
 
 def test_a_checkpoint_carries_over_to_another_backend(run: Runner, tmp_path: Path) -> None:
