@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from f3rm_core.errors import CheckpointError, InvalidParameter, OutOfMemory
-from f3rm_core.evaluation.cost import PeakMemory
+from f3rm_core.evaluation.cost import PeakMemory, Stopwatch
 from f3rm_core.evaluation.evaluate import View, evaluate
 from f3rm_core.evaluation.pictures import save_panel
 from f3rm_core.evaluation.rgb import ssim
@@ -91,25 +91,25 @@ def train(
             if checkpoint_dir and (at_report or run.step % config.steps_per_save == 0 or run.step == budget_steps):
                 checkpoint = run.save(checkpoint_dir)
             if at_report or time.monotonic() - last_told >= _PROGRESS_SECONDS:
-                run.check_finite()
-                tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
+                run.pause()
+                tell(Report(run.step, budget_steps, float(run.loss), metrics, run.watch.seconds))
                 last_told = time.monotonic()
         if checkpoint_dir and checkpoint is None:  # resumed at its last step: the run before ended while it was scored
             checkpoint = run.save(checkpoint_dir)
         metrics, view = run.evaluate(picture_of=0 if pictures_dir else None)
-        metrics |= {"train_seconds": run.seconds, "peak_memory_gb": memory.bytes / 1e9}
+        metrics |= {"train_seconds": run.watch.seconds, "peak_memory_gb": memory.bytes / 1e9}
         pictures = {}
         if pictures_dir is not None and view is not None:
             pictures["panel"] = pictures_dir / "panel.png"
             save_panel(view, pictures["panel"])
-        tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
+        tell(Report(run.step, budget_steps, float(run.loss), metrics, run.watch.seconds))
         return TrainResult(
             metrics=metrics,
             backend=run.model.backend,
             device=device,
             threads=count,
             steps=run.step,
-            seconds=run.seconds,
+            seconds=run.watch.seconds,
             peak_memory_bytes=memory.bytes,
             seed=config.machine.seed,
             checkpoint=checkpoint,
@@ -131,7 +131,7 @@ class _Run:
         self.optimization = Optimization(self.model, config)
         self.scene_digest = scene_digest(scene)  # files alone: the same on another machine, at another path
         self.step = 0
-        self.seconds = 0.0
+        self.watch = Stopwatch(self.model.device)
         self.loss = torch.zeros(())
 
     def train_step(self) -> None:
@@ -140,19 +140,25 @@ class _Run:
         Raises:
             Diverged: the loss is not finite.
         """
-        start = time.perf_counter()
+        self.watch.start()
         seed_step(self.config.machine.seed, self.step)
         rays, batch = self.data.next_train(self.step)
         self.loss = self.optimization.step(self.step, rays, batch)
         self.step += 1
-        self.seconds += time.perf_counter() - start
 
     def evaluate(self, picture_of: int | None = None) -> tuple[dict[str, float], View | None]:
         """See evaluation.evaluate."""
+        self.watch.stop()
         with return_memory():
             return evaluate(self.model, self.data, picture_of=picture_of)
 
-    def check_finite(self) -> None:
+    def pause(self) -> None:
+        """Stop the watch until the next step, and look at the last one.
+
+        Raises:
+            Diverged: its loss is not finite.
+        """
+        self.watch.stop()
         self.optimization.check_finite(self.loss, self.step - 1)
 
     def save(self, folder: Path) -> Path:
@@ -162,9 +168,9 @@ class _Run:
             Diverged: the loss or a parameter is not finite.
             UsageError: the folder can't be written.
         """
-        self.check_finite()
+        self.pause()
         self.optimization.check_parameters(self.step - 1)
-        own = {"run": self._identity(), "seconds": self.seconds, "loss": float(self.loss)}
+        own = {"run": self._identity(), "seconds": self.watch.seconds, "loss": float(self.loss)}
         return save_checkpoint(folder, self.step, {**own, **self.optimization.state(self.step)})
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
@@ -182,7 +188,8 @@ class _Run:
                 "resume with the same configuration and scene"
             )
         self.optimization.restore(checkpoint)
-        self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
+        self.step = checkpoint["step"]
+        self.watch = Stopwatch(self.model.device, checkpoint["seconds"])
         self.loss = torch.tensor(checkpoint["loss"])
 
     def _identity(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from f3rm_core import (
     load_scene,
     train,
 )
+from f3rm_core.evaluation import cost
 from f3rm_core.training.optimization import Optimization
 
 Runner = Callable[..., TrainResult]
@@ -128,6 +130,22 @@ def test_metrics_come_at_the_report_steps_and_at_the_end(run: Runner) -> None:
     assert list(scored) == [3, 5, 8]
     assert scored[8] == result.metrics
     assert scored[3]["psnr"] != scored[8]["psnr"]
+
+
+def test_times_count_what_a_gpu_has_only_queued(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves on only while the device is waited for: an hour each time."""
+    waited = 0
+
+    def wait(device: torch.device) -> None:
+        nonlocal waited
+        waited += 1
+
+    monkeypatch.setattr(cost, "wait_for", wait)
+    monkeypatch.setattr(time, "perf_counter", lambda: 3600.0 * waited)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)  # no report but the one that is asked for
+    result = run(4, report_steps=(2,))
+    assert result.metrics["render_seconds"] == 3600.0
+    assert result.metrics["train_seconds"] == 2 * 3600.0  # steps 1 and 2, then 3 and 4
 
 
 def test_scoring_on_the_way_does_not_change_the_training(run: Runner) -> None:
