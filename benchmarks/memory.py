@@ -3,9 +3,10 @@
     python -m benchmarks.memory --out memory.jsonl --plot docs/memory.png
 
 Each configuration trains a few steps on the embedded scene, is scored, and ends, three times, each in a process of its
-own that has imported everything and trained nothing: where the C library puts a tensor differs between processes. The
-figures of docs/memory.md are of the default seed; the model was worked out on other seeds. Each training is appended to
---out when it ends, and what is there is not trained again.
+own that has imported everything and trained nothing: where the C library puts a tensor differs between processes. Some
+train again with a checkpoint, and resumed from it: a trial of a sweep does both. The figures of docs/memory.md are of
+the default seed; the model was worked out on other seeds. Each training is appended to --out when it ends, and what is
+there is not trained again.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
@@ -25,6 +27,7 @@ from benchmarks.trainings import Runs
 from f3rm_core import Scene, build_config, check_parameters, load_scene, peak_memory, prepare_scene, train
 from sweeps.spec.presets import load_preset, overlay
 
+How = Literal["unbroken", "with a checkpoint", "resumed"]
 SEED = 40
 TOLERANCE = 0.15
 STEPS = 5
@@ -53,26 +56,38 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3, help="of each; the table has their median")
+    parser.add_argument("--resumed", type=int, default=5, help="so many, from small to large, are also resumed")
     parser.add_argument("--out", type=Path, required=True, help="a JSON line for each training; what is there is kept")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     scene = load_scene(_SCENE)
     random = Random(arguments.seed)
     drawn = [draw(random) for _ in range(arguments.count)]
-    runs = Runs(arguments.out, "seed", "number", "repeat")
-    repeats = range(arguments.repeats)
-    for number, changes in enumerate(tqdm(drawn, disable=None)):
-        for repeat in repeats:
-            runs.add((arguments.seed, number, repeat), partial(measure, changes))
-    peaks = [
-        [runs[arguments.seed, number, repeat]["peak_memory_gb"] for repeat in repeats] for number in range(len(drawn))
-    ]
-    measured = [statistics.median(one) for one in peaks]
+    runs = Runs(arguments.out, "seed", "number", "how", "repeat")
+
+    def peaks(number: int, how: How) -> list[float]:
+        for repeat in range(arguments.repeats):
+            runs.add((arguments.seed, number, how, repeat), partial(measure, drawn[number], how))
+        return [runs[arguments.seed, number, how, repeat]["peak_memory_gb"] for repeat in range(arguments.repeats)]
+
+    unbroken = [peaks(number, "unbroken") for number in tqdm(range(len(drawn)), disable=None)]
+    measured = [statistics.median(one) for one in unbroken]
     print(table(drawn, measured, scene))
-    farthest = max(abs(peak / middle - 1) for one, middle in zip(peaks, measured, strict=True) for peak in one)
+    farthest = max(abs(peak / middle - 1) for one, middle in zip(unbroken, measured, strict=True) for peak in one)
     print(f"a single run is up to {100 * farthest:.0f}% away from its median")
+    if arguments.resumed:
+        print("\n| unbroken (GB) | with a checkpoint (GB) | resumed (GB) |\n|---|---|---|")
+    for number in spread(measured, arguments.resumed):
+        medians = [statistics.median(peaks(number, how)) for how in get_args(How)]
+        print("| " + " | ".join(f"{one:.3f}" for one in medians) + " |")
     if arguments.plot:
         _plot(drawn, measured, scene, arguments.plot)
+
+
+def spread(values: Sequence[float], count: int) -> list[int]:
+    """Where `count` of the values are, from the smallest to the largest."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    return [order[round(part * (len(order) - 1) / max(count - 1, 1))] for part in range(count)]
 
 
 def draw(random: Random) -> dict[str, Any]:
@@ -144,13 +159,23 @@ def table(drawn: list[dict[str, Any]], measured: list[float], scene: Scene) -> s
     return "\n".join(lines)
 
 
-def measure(parameters: Mapping[str, Any]) -> dict[str, float]:
+def measure(parameters: Mapping[str, Any], how: How = "unbroken") -> dict[str, float]:
     """Metrics of a short training in a process of its own."""
     prepare_scene(build_config(parameters), load_scene(_SCENE))
+    with TemporaryDirectory() as folder:
+        if how == "unbroken":
+            return _train(parameters, budget_steps=STEPS)
+        found = _train(parameters, budget_steps=STEPS, checkpoint_dir=Path(folder))
+        if how == "with a checkpoint":
+            return found
+        return _train(parameters, budget_steps=2 * STEPS, resume_from=Path(folder))
+
+
+def _train(parameters: Mapping[str, Any], **arguments: Any) -> dict[str, float]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(dict(parameters), sender))
+    process = context.Process(target=_send_metrics, args=(dict(parameters), arguments, sender))
     process.start()
     sender.close()
     try:
@@ -159,9 +184,8 @@ def measure(parameters: Mapping[str, Any]) -> dict[str, float]:
         process.join()
 
 
-def _train(changes: Mapping[str, Any], sender: Any) -> None:
-    found = train(build_config(changes), load_scene(_SCENE), budget_steps=STEPS)
-    sender.send(dict(found.metrics))
+def _send_metrics(parameters: dict[str, Any], arguments: dict[str, Any], sender: Any) -> None:
+    sender.send(dict(train(build_config(parameters), load_scene(_SCENE), **arguments).metrics))
 
 
 def _plotted(part: str) -> str:

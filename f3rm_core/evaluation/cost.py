@@ -1,14 +1,49 @@
-"""What a run costs: peak private memory above the state before it."""
+"""What a run costs: seconds of work on its device, and peak private memory above the state before it."""
 
 from __future__ import annotations
 
 import threading
+import time
 from types import TracebackType
 
 import psutil
 import torch
 
 _INTERVAL_SECONDS = 0.05
+
+
+class Stopwatch:
+    """Counts the seconds that a device works between `start` and `stop`.
+
+    On CUDA a call returns when its work is queued, not done: both ends wait for the queue, and nothing in between has
+    to. Starting what runs and stopping what stands does nothing.
+
+    Args:
+        device: where the work is done.
+        seconds: counted before.
+    """
+
+    def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self._device = device
+        self._since: float | None = None
+
+    def start(self) -> None:
+        if self._since is None:
+            wait_for(self._device)
+            self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        if self._since is not None:
+            wait_for(self._device)
+            self.seconds += time.perf_counter() - self._since
+            self._since = None
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done what it was given; on the CPU it always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class PeakMemory:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -10,6 +9,7 @@ import torch
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
+from f3rm_core.evaluation.cost import Stopwatch
 from f3rm_core.evaluation.feature import feature_scores
 from f3rm_core.evaluation.rgb import psnr, ssim
 from f3rm_core.model.f3rm import FeatureFieldModel, Output
@@ -77,9 +77,11 @@ def _evaluate(
     for index in range(len(data.eval_dataset)):
         truth = data.eval_image(index)
         wanted: tuple[Output, ...] = ("rgb", "depth") if index == picture_of else ("rgb",)
-        start = time.perf_counter()
+        watch = Stopwatch(model.device)
+        watch.start()
         outputs = render_image(model, data.eval_rays(index), *wanted)
-        seconds.append(time.perf_counter() - start)
+        watch.stop()
+        seconds.append(watch.seconds)
         image = outputs["rgb"].clamp(0.0, 1.0)
         psnrs.append(psnr(image, truth))
         ssims.append(ssim(image, truth))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from f3rm_core.errors import CheckpointError, UsageError
@@ -18,6 +19,8 @@ _PATTERN = "step-*.ckpt"
 def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any]) -> Path:
     """Write `content` as the folder's checkpoint of `step`, then remove older ones.
 
+    A folder is one run's: what a killed process of it left half-written is removed first.
+
     Raises:
         UsageError: the folder can't be written, or the disk is full; what was there stays.
     """
@@ -25,6 +28,7 @@ def save_checkpoint(folder: Path, step: int, content: Mapping[str, Any]) -> Path
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
         with part.open("wb") as stream:
             torch.save({"format": FORMAT, "step": step, **content}, stream)
             stream.flush()
@@ -60,8 +64,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if found is None or not found.is_file():
         raise CheckpointError(f"checkpoint {path}: no such file; start without it")
     try:
-        # Tensors and plain values only: a checkpoint must not be able to run code.
-        content: dict[str, Any] = torch.load(found, map_location="cpu", weights_only=True)
+        # Tensors and plain values only: a checkpoint must not be able to run code. Mapped: its pages are the file's,
+        # not memory of the run that takes its values over.
+        content: dict[str, Any] = torch.load(found, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, MemoryError):
         raise
     except Exception as error:
@@ -71,6 +76,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise CheckpointError(f"checkpoint {found}: of another version; start without it")
     return content
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for part in folder.glob("step-*.part"):
+        process = int(part.stem.rpartition(".")[2])
+        if process == os.getpid() or not psutil.pid_exists(process):
+            part.unlink(missing_ok=True)
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from nerfstudio.engine.trainer import Trainer
 
+from f3rm_core.training.scaling import AccumulatingGradScaler
 from f3rm_core.training.seeding import seed_everything
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ class F3RMTrainer(Trainer):
     """nerfstudio's loop (viewer, checkpoints, logs) around our model and data; `f3rm_core.train` is the lean one."""
 
     config: F3RMTrainerConfig
+
+    def __init__(self, config: F3RMTrainerConfig, local_rank: int = 0, world_size: int = 1) -> None:
+        super().__init__(config, local_rank, world_size)
+        self.grad_scaler = AccumulatingGradScaler(
+            self.device.split(":")[0], enabled=self.mixed_precision or config.use_grad_scaler
+        )
 
     def setup(self, test_mode: Literal["test", "val", "inference"] = "val") -> None:
         seed_everything(self.config)

@@ -13,6 +13,7 @@ from torch import Tensor
 from f3rm_core.encodings.base import GridEncoding
 from f3rm_core.errors import Diverged
 from f3rm_core.model.f3rm import FeatureFieldModel
+from f3rm_core.training.scaling import AccumulatingGradScaler
 
 if TYPE_CHECKING:
     from f3rm_core.config import F3RMTrainerConfig
@@ -35,7 +36,7 @@ class Optimization:
         self.device = model.device
         # Half precision is for CUDA; nerfstudio too turns it off on the CPU.
         self.half = config.mixed_precision and self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
+        self.scaler = AccumulatingGradScaler(self.device.type, enabled=self.half)
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.schedules: dict[str, Callable[[int], float]] = {}
         self._kept = _gradient_memory(model) if self.device.type == "cpu" else {}
@@ -108,17 +109,25 @@ class Optimization:
             Diverged: parameters are not finite.
         """
         for group, optimizer in self.optimizers.items():
-            if not all(bool(one.isfinite().all()) for one in optimizer.param_groups[0]["params"]):
+            # The ends are NaN where one number is; isfinite() would make a copy of each table.
+            ends = [end for one in optimizer.param_groups[0]["params"] for end in one.detach().aminmax()]
+            if not all(math.isfinite(end) for end in ends):
                 raise Diverged(
                     f"parameters of {group} are not finite after step {number}: the training diverged; "
                     "lower its lr or the loss weights"
                 )
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+    def state(self, steps: int) -> dict[str, Any]:
+        """What a checkpoint holds after so many steps."""
+        every = self.config.gradient_accumulation_steps
         return {
             "model": self.model.state_dict(),
             "optimizers": {group: optimizer.state_dict() for group, optimizer in self.optimizers.items()},
+            "gradients": {  # those that are still added up
+                group: [one.grad for one in optimizer.param_groups[0]["params"]]
+                for group, optimizer in self.optimizers.items()
+                if steps % every.get(group, 1) != 0
+            },
             "scaler": self.scaler.state_dict(),
             "proposals": self.model.proposal_sampler.state,
         }
@@ -126,9 +135,18 @@ class Optimization:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state of the same configuration."""
         self.model.load_state_dict(state["model"])
-        for group, one in state["optimizers"].items():
-            self.optimizers[group].load_state_dict(one)
-        self.scaler.load_state_dict(state["scaler"])
+        for group, optimizer in self.optimizers.items():
+            # Into the memory that is reserved. Learning rates are set at each step, or are the configuration's.
+            for number, parameter in enumerate(optimizer.param_groups[0]["params"]):
+                for name, moment in state["optimizers"][group]["state"][number].items():
+                    optimizer.state[parameter][name].copy_(moment)
+        if state["scaler"]:  # empty where nothing was scaled
+            self.scaler.load_state_dict(state["scaler"])
+        scale = self.scaler.get_scale() / state["scaler"].get("scale", 1.0)
+        for group, gradients in state["gradients"].items():
+            for parameter, gradient in zip(self.optimizers[group].param_groups[0]["params"], gradients, strict=True):
+                parameter.grad = None if gradient is None else gradient.to(self.device) * scale
+        self._move_gradients()
         self.model.proposal_sampler.state = state["proposals"]
 
     def _move_gradients(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from f3rm_core.errors import CheckpointError, InvalidParameter, OutOfMemory
-from f3rm_core.evaluation.cost import PeakMemory
+from f3rm_core.evaluation.cost import PeakMemory, Stopwatch
 from f3rm_core.evaluation.evaluate import View, evaluate
 from f3rm_core.evaluation.pictures import save_panel
 from f3rm_core.evaluation.rgb import ssim
@@ -21,7 +21,7 @@ from f3rm_core.features import import_library
 from f3rm_core.model.f3rm import FeatureFieldModel, warm_up
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
-from f3rm_core.scenes.load import Scene
+from f3rm_core.scenes.load import Scene, scene_digest
 from f3rm_core.training.allocator import return_memory, reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
 from f3rm_core.training.optimization import Optimization
@@ -89,27 +89,27 @@ def train(
             at_report = run.step in wanted
             metrics = run.evaluate()[0] if at_report else {}
             if checkpoint_dir and (at_report or run.step % config.steps_per_save == 0 or run.step == budget_steps):
-                run.check_finite()
-                run.optimization.check_parameters(run.step - 1)
-                checkpoint = save_checkpoint(checkpoint_dir, run.step, run.state())
+                checkpoint = run.save(checkpoint_dir)
             if at_report or time.monotonic() - last_told >= _PROGRESS_SECONDS:
-                run.check_finite()
-                tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
+                run.pause()
+                tell(Report(run.step, budget_steps, float(run.loss), metrics, run.watch.seconds))
                 last_told = time.monotonic()
+        if checkpoint_dir and checkpoint is None:  # resumed at its last step: the run before ended while it was scored
+            checkpoint = run.save(checkpoint_dir)
         metrics, view = run.evaluate(picture_of=0 if pictures_dir else None)
-        metrics |= {"train_seconds": run.seconds, "peak_memory_gb": memory.bytes / 1e9}
+        metrics |= {"train_seconds": run.watch.seconds, "peak_memory_gb": memory.bytes / 1e9}
         pictures = {}
         if pictures_dir is not None and view is not None:
             pictures["panel"] = pictures_dir / "panel.png"
             save_panel(view, pictures["panel"])
-        tell(Report(run.step, budget_steps, float(run.loss), metrics, run.seconds))
+        tell(Report(run.step, budget_steps, float(run.loss), metrics, run.watch.seconds))
         return TrainResult(
             metrics=metrics,
             backend=run.model.backend,
             device=device,
             threads=count,
             steps=run.step,
-            seconds=run.seconds,
+            seconds=run.watch.seconds,
             peak_memory_bytes=memory.bytes,
             seed=config.machine.seed,
             checkpoint=checkpoint,
@@ -129,9 +129,9 @@ class _Run:
         self.model: FeatureFieldModel = pipeline.model
         self.model.train()
         self.optimization = Optimization(self.model, config)
-        self.scene = scene
+        self.scene_digest = scene_digest(scene)  # files alone: the same on another machine, at another path
         self.step = 0
-        self.seconds = 0.0
+        self.watch = Stopwatch(self.model.device)
         self.loss = torch.zeros(())
 
     def train_step(self) -> None:
@@ -140,24 +140,38 @@ class _Run:
         Raises:
             Diverged: the loss is not finite.
         """
-        start = time.perf_counter()
+        self.watch.start()
         seed_step(self.config.machine.seed, self.step)
         rays, batch = self.data.next_train(self.step)
         self.loss = self.optimization.step(self.step, rays, batch)
         self.step += 1
-        self.seconds += time.perf_counter() - start
 
     def evaluate(self, picture_of: int | None = None) -> tuple[dict[str, float], View | None]:
         """See evaluation.evaluate."""
+        self.watch.stop()
         with return_memory():
             return evaluate(self.model, self.data, picture_of=picture_of)
 
-    def check_finite(self) -> None:
+    def pause(self) -> None:
+        """Stop the watch until the next step, and look at the last one.
+
+        Raises:
+            Diverged: its loss is not finite.
+        """
+        self.watch.stop()
         self.optimization.check_finite(self.loss, self.step - 1)
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
-        return {"run": self._identity(), "seconds": self.seconds, **self.optimization.state()}
+    def save(self, folder: Path) -> Path:
+        """Write a checkpoint.
+
+        Raises:
+            Diverged: the loss or a parameter is not finite.
+            UsageError: the folder can't be written.
+        """
+        self.pause()
+        self.optimization.check_parameters(self.step - 1)
+        own = {"run": self._identity(), "seconds": self.watch.seconds, "loss": float(self.loss)}
+        return save_checkpoint(folder, self.step, {**own, **self.optimization.state(self.step)})
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         """Go on where a checkpoint stopped.
@@ -174,7 +188,9 @@ class _Run:
                 "resume with the same configuration and scene"
             )
         self.optimization.restore(checkpoint)
-        self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
+        self.step = checkpoint["step"]
+        self.watch = Stopwatch(self.model.device, checkpoint["seconds"])
+        self.loss = torch.tensor(checkpoint["loss"])
 
     def _identity(self) -> dict[str, Any]:
         """What must agree between a checkpoint and a run that goes on from it."""
@@ -184,7 +200,7 @@ class _Run:
         values = {
             place: read_place(self.config, place) for one in deciding for place in one.places if self._used(place)
         }
-        return {"scene images": list(self.scene.images), **values}
+        return {"content of the scene": self.scene_digest, **values}
 
     def _used(self, place: str) -> bool:
         """Whether the place is there: an optimizer without a scheduler has no place for its settings."""

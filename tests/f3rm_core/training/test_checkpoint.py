@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,18 @@ def test_the_newest_is_kept_and_found(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 10, {"value": torch.tensor(2.0)})
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000010.ckpt"]
     assert float(load_checkpoint(tmp_path)["value"]) == 2.0
+
+
+def test_a_save_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    killed = tmp_path / f"step-000000001.{ended.pid}.part"
+    own = tmp_path / f"step-000000001.{os.getpid()}.part"  # a process before had this one's number
+    writing = tmp_path / f"step-000000001.{os.getppid()}.part"
+    for part in (killed, own, writing):
+        part.write_bytes(b"half")
+    saved = save_checkpoint(tmp_path, 2, {"value": 1})
+    assert set(tmp_path.iterdir()) == {saved, writing}
 
 
 def test_a_full_disk_leaves_the_older_one_and_nothing_else(tmp_path: Path) -> None:

@@ -23,6 +23,26 @@ def test_checkpoints_with_numpy_scalars_load(tmp_path: Path) -> None:
     assert loaded["schedulers"]["_last_lr"] == [0.01]
 
 
+@pytest.mark.filterwarnings("ignore")  # nerfstudio's own
+def test_nerfstudios_loop_adds_up_scaled_gradients(
+    tiny_scene: Path, tiny_parameters: dict[str, Any], tmp_path: Path
+) -> None:
+    config = build_config({**tiny_parameters, "gradient_accumulation_steps": 2})
+    config.data = config.pipeline.datamanager.data = tiny_scene
+    config.vis, config.machine.device_type, config.output_dir = "tensorboard", "cpu", tmp_path
+    config.set_timestamp()
+    config.use_grad_scaler = True  # as with mixed precision on CUDA
+    trainer = config.setup()
+    trainer.setup()
+    table = trainer.pipeline.model.field.grid.params
+    before = table.detach().clone()
+    trainer.train_iteration(0)
+    assert torch.equal(table, before)
+    trainer.train_iteration(1)
+    assert not torch.equal(table, before)
+    assert trainer.grad_scaler.state_dict()["_growth_tracker"] == 1
+
+
 @pytest.mark.slow
 def test_ns_train_then_ns_eval(tiny_scene: Path, tiny_parameters: dict[str, Any], tmp_path: Path) -> None:
     config = build_config({**tiny_parameters, "max_num_iterations": 30})

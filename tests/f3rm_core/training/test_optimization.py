@@ -104,6 +104,19 @@ def test_the_first_step_moves_by_the_learning_rate(tiny_parameters: dict[str, An
     torch.testing.assert_close((head - before).abs(), torch.full_like(head, 0.25), rtol=1e-3, atol=0)
 
 
+def test_scaled_gradients_that_are_added_up_train_as_those_that_are_not_scaled(tiny_parameters: dict[str, Any]) -> None:
+    """A scale is a power of two, so it changes no bits; it may change only where an optimizer has stepped."""
+    plain, scaled = (build({**tiny_parameters, "gradient_accumulation_steps": 2}) for _ in range(2))
+    scaled.scaler = type(scaled.scaler)("cpu", enabled=True)  # as on CUDA in half precision
+    for number in range(5):
+        for optimization in (plain, scaled):
+            torch.manual_seed(number)
+            step(optimization, number)
+    assert scaled.scaler.state_dict()["_growth_tracker"] == 2
+    for one, other in zip(plain.model.parameters(), scaled.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
 def addresses(optimization: Optimization) -> dict[str, list[int]]:
     """Where moments and gradients lie. No reference to a gradient outlives the call: it would keep its memory."""
     states = [one.state[parameter] for one in optimization.optimizers.values() for parameter in one.state]
@@ -123,3 +136,51 @@ def test_what_stays_keeps_its_place_from_step_to_step(optimization: Optimization
     assert found[0]["moments"] == before["moments"]
     assert len(before["moments"]) == 2 * len(found[0]["gradients"])
     assert found[0] == found[1] == found[2]
+
+
+def test_a_state_is_taken_over_into_the_memory_that_is_there(tiny_parameters: dict[str, Any]) -> None:
+    trained, fresh = build(tiny_parameters), build(tiny_parameters)
+    step(trained, 0)
+    before = addresses(fresh)["moments"]
+    fresh.restore(trained.state(1))
+    assert addresses(fresh)["moments"] == before
+    for group, optimizer in trained.optimizers.items():
+        mine = fresh.optimizers[group].state_dict()["state"]
+        for number, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                assert torch.equal(mine[number][name], value), (group, number, name)
+
+
+@pytest.mark.parametrize("spoilt", [torch.nan, torch.inf, -torch.inf])
+def test_a_parameter_that_is_not_finite_is_found_wherever_it_is(optimization: Optimization, spoilt: float) -> None:
+    optimization.check_parameters(3)
+    with torch.no_grad():
+        optimization.model.feature_field.grid.params[777] = spoilt
+    with pytest.raises(Diverged, match=r"parameters of feature_field are not finite after step 3"):
+        optimization.check_parameters(3)
+
+
+@pytest.mark.parametrize(("scaled_before", "scaled_after"), [(False, True), (True, False), (True, True)])
+def test_gradients_that_wait_for_their_step_go_on_where_scaling_is_on_or_off(
+    tiny_parameters: dict[str, Any], scaled_before: bool, scaled_after: bool
+) -> None:
+    """A sweep may move from a machine without a GPU, where nothing is scaled, to one with it, and back."""
+    unbroken, before, after = (build({**tiny_parameters, "gradient_accumulation_steps": 2}) for _ in range(3))
+    before.scaler = type(before.scaler)("cpu", init_scale=2.0**10, enabled=scaled_before)
+    after.scaler = type(after.scaler)("cpu", enabled=scaled_after)
+    for number in range(4):
+        if number == 3:
+            after.restore(before.state(number))
+        for optimization in (unbroken, before if number < 3 else after):
+            torch.manual_seed(number)
+            step(optimization, number)
+    for one, other in zip(unbroken.model.parameters(), after.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
+def test_a_state_holds_gradients_only_while_they_wait(tiny_parameters: dict[str, Any]) -> None:
+    optimization = build({**tiny_parameters, "gradient_accumulation_steps": 2})
+    step(optimization, 0)
+    assert optimization.state(1)["gradients"].keys() == optimization.optimizers.keys()
+    step(optimization, 1)
+    assert optimization.state(2)["gradients"] == {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from f3rm_core import (
     load_scene,
     train,
 )
+from f3rm_core.evaluation import cost
 from f3rm_core.training.optimization import Optimization
 
 Runner = Callable[..., TrainResult]
@@ -66,11 +70,12 @@ def test_features_extracted_on_the_way_do_not_change_the_training(
     assert quality(run(3)) == quality(known)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_resumed_run_ends_as_an_unbroken_one(threads: int, run: Runner, tmp_path: Path) -> None:
-    unbroken = run(14, threads=threads)
-    run(5, checkpoint_dir=tmp_path, threads=threads)
-    resumed = run(14, resume_from=tmp_path, threads=threads)
+@pytest.mark.parametrize(("threads", "accumulated"), [(1, 1), (2, 1), (1, 2), (1, 4)])
+def test_a_resumed_run_ends_as_an_unbroken_one(threads: int, accumulated: int, run: Runner, tmp_path: Path) -> None:
+    changes = {"gradient_accumulation_steps": accumulated}
+    unbroken = run(14, threads=threads, changes=changes)
+    run(5, checkpoint_dir=tmp_path, threads=threads, changes=changes)
+    resumed = run(14, resume_from=tmp_path, threads=threads, changes=changes)
     assert quality(resumed) == quality(unbroken)
     assert resumed.steps == 14
 
@@ -90,6 +95,34 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(run: Runner, tmp_path: Pa
     assert quality(run(12, resume_from=checkpoint)) == quality(run(12))
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_run_that_was_ended_while_it_was_scored_has_its_checkpoint_and_its_loss(
+    elsewhere: bool, run: Runner, tmp_path: Path
+) -> None:
+    before: list[Report] = []
+    after: list[Report] = []
+    first = run(5, checkpoint_dir=tmp_path / "first", on_report=before.append)
+    folder = tmp_path / "second" if elsewhere else tmp_path / "first"
+    again = run(5, checkpoint_dir=folder, resume_from=tmp_path / "first", on_report=after.append)
+    assert again.checkpoint == folder / "step-000000005.ckpt"
+    assert again.checkpoint.is_file()
+    assert after[-1].loss == before[-1].loss > 0
+    assert quality(again) == quality(first)
+
+
+def test_neither_checkpoints_nor_resuming_take_memory(run: Runner, tmp_path: Path) -> None:
+    """Peak memory is an objective: a trial must not look dearer because it was promoted."""
+
+    def peak(steps: int, **arguments: Any) -> float:
+        changes = {"log2_hashmap_size": 18, "num_levels": 8, "max_res": 1024}  # 3 million numbers
+        return run(steps, changes=changes, **arguments).metrics["peak_memory_gb"]
+
+    run(1)  # what a process's first training pays for
+    unbroken = peak(4)
+    assert peak(2, checkpoint_dir=tmp_path) < 1.1 * unbroken
+    assert peak(4, resume_from=tmp_path) < 1.1 * unbroken
+
+
 def test_metrics_come_at_the_report_steps_and_at_the_end(run: Runner) -> None:
     reports: list[Report] = []
     result = run(8, report_steps=(3, 5, 99), on_report=reports.append)
@@ -97,6 +130,22 @@ def test_metrics_come_at_the_report_steps_and_at_the_end(run: Runner) -> None:
     assert list(scored) == [3, 5, 8]
     assert scored[8] == result.metrics
     assert scored[3]["psnr"] != scored[8]["psnr"]
+
+
+def test_times_count_what_a_gpu_has_only_queued(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves on only while the device is waited for: an hour each time."""
+    waited = 0
+
+    def wait(device: torch.device) -> None:
+        nonlocal waited
+        waited += 1
+
+    monkeypatch.setattr(cost, "wait_for", wait)
+    monkeypatch.setattr(time, "perf_counter", lambda: 3600.0 * waited)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)  # no report but the one that is asked for
+    result = run(4, report_steps=(2,))
+    assert result.metrics["render_seconds"] == 3600.0
+    assert result.metrics["train_seconds"] == 2 * 3600.0  # steps 1 and 2, then 3 and 4
 
 
 def test_scoring_on_the_way_does_not_change_the_training(run: Runner) -> None:
@@ -107,6 +156,23 @@ def test_a_checkpoint_of_another_configuration_is_refused(run: Runner, tmp_path:
     run(2, checkpoint_dir=tmp_path)
     with pytest.raises(CheckpointError, match=r"hidden_dim is 16 there and 32 here"):
         run(4, resume_from=tmp_path, changes={"hidden_dim": 32})
+
+
+def test_a_checkpoint_belongs_to_the_scenes_content_wherever_it_lies(
+    run: Runner, tiny_scene: Path, tiny_parameters: dict[str, Any], tmp_path: Path
+) -> None:
+    checkpoints, config = tmp_path / "checkpoints", build_config(tiny_parameters)
+    unbroken = run(4)
+    run(2, checkpoint_dir=checkpoints)
+    moved = Path(shutil.copytree(tiny_scene, tmp_path / "moved", copy_function=shutil.copyfile))
+    resumed = train(config, load_scene(str(moved)), budget_steps=4, resume_from=checkpoints)
+    assert quality(resumed) == quality(unbroken)
+    transforms = json.loads((moved / "transforms.json").read_text())
+    (moved / "transforms.json").write_text(json.dumps({**transforms, "fl_x": 2 * transforms["fl_x"]}))
+    with pytest.raises(
+        CheckpointError, match=r"content of the scene is '\w+' there and '\w+' here; resume with the same"
+    ):
+        train(config, load_scene(str(moved)), budget_steps=4, resume_from=checkpoints)
 
 
 def test_a_checkpoint_carries_over_to_another_backend(run: Runner, tmp_path: Path) -> None:
