@@ -2,9 +2,10 @@
 
 A loop compares the store with the processes: queued sweeps get a driver, the oldest first, at most `max_drivers` at
 once. A request only writes to the store and wakes the loop, so a service that dies between the two loses nothing: the
-next one finds the sweep queued. What dead drivers had left when the service started is resumed, once; a sweep whose
-driver dies later stays `interrupted` until someone resumes it, so that a driver that can't live is not restarted for
-ever.
+next one finds the sweep queued. What dead drivers had left when the service started is resumed, once. A sweep whose
+driver is killed later is taken up again where that driver had got something done; where not, it stays `interrupted`
+until someone resumes it, so that a driver that can't live is not restarted for ever. So does one whose driver was
+stopped by a signal: somebody wanted that.
 
 Drivers are detached: they outlive the service and finish by themselves.
 """
@@ -73,6 +74,8 @@ class Launcher:
             if driver.process.poll() is not None:
                 self._settle(sweep_id, driver)
                 del self._drivers[sweep_id]
+        for sweep_id in self._repository.sweeps_cut_off():
+            self._resume(sweep_id)
         running = {sweep.id for sweep in self._repository.list_sweeps(state="running", limit=200).items}
         places = self._settings.max_drivers - len(running | set(self._drivers))
         waiting = [sweep_id for sweep_id in self._repository.sweeps_to_start() if sweep_id not in self._drivers]

@@ -15,9 +15,10 @@ from service.settings import ServiceSettings
 from sweeps.driver_process import STORE_AWAY, driver_log
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
+from sweeps.store.attempts import AttemptStore
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import _started, this_process
-from sweeps.store.records import Process
+from sweeps.store.records import Failed, Process
 from sweeps.store.repository import Repository
 from tests.played import SPEC
 
@@ -128,7 +129,7 @@ def test_a_driver_that_held_the_sweep_is_no_reason_to_fail_it(
     held = DrivenSweep.acquire(store.database, sweep_id, by, lease_seconds=60.0, max_attempts=3)
     launcher.look()
     if not killed:
-        held.interrupt("Ray was killed")  # and it gives its lease back
+        held.interrupt("its driver was stopped")  # and it gives its lease back
     process.kill()
     process.wait()
     assert store.get_sweep(sweep_id).state == "interrupted"
@@ -196,6 +197,28 @@ def test_what_ran_before_the_machine_was_restarted_is_resumed_once_its_lease_has
     launcher.resume_interrupted()
     assert store.get_sweep(alive).state == "interrupted"
     store.close()
+
+
+def test_a_sweep_whose_driver_was_killed_at_work_is_taken_up(
+    store: Repository, settings: ServiceSettings, driver: Callable[[str], None], started: list[str]
+) -> None:
+    driver("")
+    sweep_id = queue(store)
+    launcher = Launcher(store, settings)
+    for number in range(2):
+        launcher.look()
+        finish_drivers(launcher)
+        held = take(store, sweep_id, DEAD)
+        held.add_trial(number, parameters={}, configuration={"seed": 1}, optuna_trial=None, total_steps=10)
+        AttemptStore(store.database).finish(held.start_attempt(number).token, Failed("diverged", "NaN"))
+    assert store.get_sweep(sweep_id).state == "interrupted"
+    launcher.look()
+    assert started == [sweep_id] * 3
+    finish_drivers(launcher)
+    take(store, sweep_id, DEAD)
+    launcher.look()
+    assert started == [sweep_id] * 3  # it died without getting anything done, and would do so again
+    assert store.get_sweep(sweep_id).state == "interrupted"
 
 
 @pytest.mark.parametrize(("exit_code", "end"), [(1, "failed"), (3, "interrupted")])
