@@ -24,6 +24,7 @@ from sweeps.driver_process import STORE_AWAY, driver_log, last_line, start_drive
 from sweeps.errors import UnknownSweep, WrongState
 from sweeps.store.records import LeaseRecord
 from sweeps.store.repository import Repository
+from sweeps.store.states import SweepState
 
 POLL_SECONDS = 1.0
 
@@ -82,7 +83,7 @@ class Launcher:
         for sweep_id in waiting:
             if places <= 0:
                 break
-            if self._repository.get_sweep(sweep_id).state == "queued":
+            if self._state(sweep_id) == "queued":
                 self._launch(sweep_id)
                 places -= 1
 
@@ -94,7 +95,7 @@ class Launcher:
             candidates = [*self._repository.sweeps_to_start(), *running]
             self._left = {sweep_id: self._repository.lease(sweep_id) for sweep_id in candidates}
         for sweep_id, lease in list(self._left.items()):
-            state = self._repository.get_sweep(sweep_id).state
+            state = self._state(sweep_id)
             unchanged = self._repository.lease(sweep_id) == lease
             if state == "running" and unchanged:
                 continue  # whether its driver lives is not known yet
@@ -135,11 +136,17 @@ class Launcher:
                 sweep_id,
                 f"its driver ended with code {exit_code} before it began: {said} (all of it: {log})",
             )
-        elif exit_code == STORE_AWAY and self._repository.get_sweep(sweep_id).state == "interrupted":
+        elif exit_code == STORE_AWAY and self._state(sweep_id) == "interrupted":
             self._resume(sweep_id)
 
+    def _state(self, sweep_id: str) -> SweepState | None:
+        """A sweep's state; None: it was deleted."""
+        with suppress(UnknownSweep):
+            return self._repository.get_sweep(sweep_id).state
+        return None
+
     def _resume(self, sweep_id: str) -> None:
-        with suppress(WrongState):  # another process was faster, or it was cancelled meanwhile
+        with suppress(UnknownSweep, WrongState):  # another process was faster, or it was cancelled meanwhile
             self._repository.request_resume(sweep_id, states=frozenset(("interrupted",)))
             logger.warning("sweep %s was interrupted: resumed", sweep_id)
 

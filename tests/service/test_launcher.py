@@ -16,6 +16,7 @@ from sweeps.driver_process import STORE_AWAY, driver_log
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
 from sweeps.store.attempts import AttemptStore
+from sweeps.store.deletion import delete_sweep
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import _started, this_process
 from sweeps.store.records import Failed, Process
@@ -264,6 +265,30 @@ def test_a_driver_that_could_not_reach_the_store_is_followed_by_another(
     assert started == [sweep_id] * 3
     assert store.get_sweep(sweep_id).state == "queued"
     finish_drivers(launcher)
+
+
+def test_a_sweep_that_is_deleted_meanwhile_stands_in_no_ones_way(
+    settings: ServiceSettings, driver: Callable[[str], None], started: list[str]
+) -> None:
+    driver(f"import sys; sys.exit({STORE_AWAY})")
+    now = [datetime(2030, 1, 1, tzinfo=UTC)]
+    store = Repository.open(settings.sweeps.store_url, clock=lambda: now[0])
+    before, first = queue(store), queue(store)
+    take(store, before, BEFORE_THE_REBOOT)
+    launcher = Launcher(store, replace(settings, max_drivers=5))
+    launcher.resume_interrupted()
+    launcher.look()
+    take(store, first, DEAD)
+    now[0] += timedelta(seconds=61)
+    delete_sweep(store, settings.sweeps, before)
+    delete_sweep(store, settings.sweeps, first)
+    second = queue(store)
+    finish_drivers(launcher)
+    launcher.resume_interrupted()
+    launcher.look()
+    assert started == [first, second]
+    finish_drivers(launcher)
+    store.close()
 
 
 def test_a_cancelled_sweep_is_not_resumed_where_its_driver_died_before_it_saw_that(
