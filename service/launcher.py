@@ -2,9 +2,10 @@
 
 A loop compares the store with the processes: queued sweeps get a driver, the oldest first, at most `max_drivers` at
 once. A request only writes to the store and wakes the loop, so a service that dies between the two loses nothing: the
-next one finds the sweep queued. What dead drivers had left when the service started is resumed, once; a sweep whose
-driver dies later stays `interrupted` until someone resumes it, so that a driver that can't live is not restarted for
-ever.
+next one finds the sweep queued. What dead drivers had left when the service started is resumed, once. A sweep whose
+driver is killed later is taken up again where that driver had got something done; where not, it stays `interrupted`
+until someone resumes it, so that a driver that can't live is not restarted for ever. So does one whose driver was
+stopped by a signal: somebody wanted that.
 
 Drivers are detached: they outlive the service and finish by themselves.
 """
@@ -23,6 +24,7 @@ from sweeps.driver_process import STORE_AWAY, driver_log, last_line, start_drive
 from sweeps.errors import UnknownSweep, WrongState
 from sweeps.store.records import LeaseRecord
 from sweeps.store.repository import Repository
+from sweeps.store.states import SweepState
 
 POLL_SECONDS = 1.0
 
@@ -73,13 +75,15 @@ class Launcher:
             if driver.process.poll() is not None:
                 self._settle(sweep_id, driver)
                 del self._drivers[sweep_id]
+        for sweep_id in self._repository.sweeps_cut_off():
+            self._resume(sweep_id)
         running = {sweep.id for sweep in self._repository.list_sweeps(state="running", limit=200).items}
         places = self._settings.max_drivers - len(running | set(self._drivers))
         waiting = [sweep_id for sweep_id in self._repository.sweeps_to_start() if sweep_id not in self._drivers]
         for sweep_id in waiting:
             if places <= 0:
                 break
-            if self._repository.get_sweep(sweep_id).state == "queued":
+            if self._state(sweep_id) == "queued":
                 self._launch(sweep_id)
                 places -= 1
 
@@ -91,7 +95,7 @@ class Launcher:
             candidates = [*self._repository.sweeps_to_start(), *running]
             self._left = {sweep_id: self._repository.lease(sweep_id) for sweep_id in candidates}
         for sweep_id, lease in list(self._left.items()):
-            state = self._repository.get_sweep(sweep_id).state
+            state = self._state(sweep_id)
             unchanged = self._repository.lease(sweep_id) == lease
             if state == "running" and unchanged:
                 continue  # whether its driver lives is not known yet
@@ -132,11 +136,17 @@ class Launcher:
                 sweep_id,
                 f"its driver ended with code {exit_code} before it began: {said} (all of it: {log})",
             )
-        elif exit_code == STORE_AWAY and self._repository.get_sweep(sweep_id).state == "interrupted":
+        elif exit_code == STORE_AWAY and self._state(sweep_id) == "interrupted":
             self._resume(sweep_id)
 
+    def _state(self, sweep_id: str) -> SweepState | None:
+        """A sweep's state; None: it was deleted."""
+        with suppress(UnknownSweep):
+            return self._repository.get_sweep(sweep_id).state
+        return None
+
     def _resume(self, sweep_id: str) -> None:
-        with suppress(WrongState):  # another process was faster, or it was cancelled meanwhile
+        with suppress(UnknownSweep, WrongState):  # another process was faster, or it was cancelled meanwhile
             self._repository.request_resume(sweep_id, states=frozenset(("interrupted",)))
             logger.warning("sweep %s was interrupted: resumed", sweep_id)
 

@@ -1,4 +1,4 @@
-"""The resource /api/v1/sweeps: ask for a sweep, look at it, cancel and resume it."""
+"""The resource /api/v1/sweeps: ask for a sweep, look at it, cancel, resume and delete it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from service.sweeps.schemas import (
 )
 from sweeps.spec.check import refuse_errors
 from sweeps.spec.sweep import check_spec, parse_spec
+from sweeps.store import deletion
 from sweeps.store.states import SweepState, TrialState
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
@@ -181,3 +182,10 @@ def resume_sweep(sweep_id: SweepId, store: Store, launcher: Drivers) -> Sweep:
     record = store.request_resume(sweep_id)
     launcher.wake()
     return sweep_detail(record)
+
+
+@router.delete("/{sweep_id}", summary="Delete a sweep", status_code=204, responses=problem_docs(404, 409))
+def delete_sweep(sweep_id: SweepId, store: Store, settings: Configured) -> None:
+    """Removes it for good: its trials and results, and its checkpoints, pictures and log on the service's machine. One
+    that is queued or running must be cancelled first (409). Its Idempotency-Key is free again."""
+    deletion.delete_sweep(store, settings.sweeps, sweep_id)

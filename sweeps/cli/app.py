@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli import check, claims, demo, doctor, export, params, presets, results, serve, sweeps, train, winner
+from sweeps.cli import (
+    check,
+    claims,
+    delete,
+    demo,
+    doctor,
+    export,
+    params,
+    presets,
+    results,
+    serve,
+    sweeps,
+    train,
+    winner,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,6 +63,7 @@ app.command(rich_help_panel=_SWEEPS)(sweeps.show)
 app.command(rich_help_panel=_SWEEPS)(sweeps.watch)
 app.command(rich_help_panel=_SWEEPS)(sweeps.cancel)
 app.command(rich_help_panel=_SWEEPS)(sweeps.resume)
+app.command(rich_help_panel=_SWEEPS)(delete.delete)
 app.command(rich_help_panel=_RESULTS)(results.pareto)
 app.command(rich_help_panel=_RESULTS)(winner.winner)
 app.command(rich_help_panel=_RESULTS)(winner.importance)

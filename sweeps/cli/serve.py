@@ -16,7 +16,8 @@ def serve(
 ) -> None:
     """Run the service: REST under /api/v1, the Optuna dashboard at /.
 
-    Interrupted sweeps are resumed at the start. Ctrl-C ends the service; sweeps that run go on by themselves.
+    Interrupted sweeps are resumed at the start; one whose driver is killed at work goes on by itself.
+    Ctrl-C ends the service; sweeps that run go on without it.
 
     Example: f3rm-sweeps serve --port 9000
     """

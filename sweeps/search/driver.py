@@ -159,13 +159,10 @@ class _Drive:
             self.overdue.add(attempt.trial)
 
     def _look_after_ray(self) -> None:
-        """End the process where Ray's are gone: Ray Tune would wait for them for ever."""
-        gone = [process for process in self._ray if is_gone(process)]
-        if gone:
-            message = "Ray was killed"
-            log.error("%s; `f3rm-sweeps resume %s` goes on", message, self.held.sweep_id)
-            with suppress(F3RMError):
-                self.held.interrupt(message)
+        """End the process where Ray's are gone: Ray Tune would wait for them for ever. The lease is not given back, as
+        if the driver had been killed: `serve` then takes the sweep up."""
+        if any(is_gone(process) for process in self._ray):
+            log.error("Ray was killed; `f3rm-sweeps resume %s` goes on", self.held.sweep_id)
             os._exit(INTERRUPTED)
 
     def _listen_to_signals(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 from f3rm_core import scene_digest
 from sweeps.analysis.pareto import front_of, order, table
 from sweeps.analysis.provenance import SCENE_DIGEST
+from sweeps.errors import UnknownSweep
 from sweeps.search.history import TrialHistory, recall
 from sweeps.spec.memory import backend_of
 from sweeps.spec.objectives import is_feasible
@@ -20,6 +22,8 @@ from sweeps.spec.warm_start import point_in
 from sweeps.store.database import Database
 from sweeps.store.records import RungRecord, SweepRecord, TrialRecord
 from sweeps.store.repository import Repository
+
+log = logging.getLogger("sweeps.driver")
 
 EARLIER = -1
 """Number of a trial that is not of this sweep."""
@@ -51,15 +55,20 @@ def earlier_trials(database: Database, plan: Plan, *, device: str) -> Earlier:
         plan: this sweep's.
         device: what its trials run on, "cuda" or "cpu".
 
+    A sweep that was deleted since tells nothing.
+
     Raises:
-        UnknownSweep: there is no such sweep.
         SceneError: a file of the scene can't be read any more.
     """
     repository = Repository(database)
     points: list[Mapping[str, Any]] = []
     results: list[TrialHistory] = []
     for sweep_id in plan.spec.search.warm_start.sweeps:
-        sweep = repository.find_sweep(sweep_id)
+        try:
+            sweep = repository.find_sweep(sweep_id)
+        except UnknownSweep as error:
+            log.warning("nothing is learned from an earlier sweep: %s", error)
+            continue
         trials = {trial.number: trial for trial in repository.all_trials(sweep.id)}
         points += [
             point_in(plan.space, plan.fixed, trials[number].configuration) for number in _winners(plan, trials.values())

@@ -378,10 +378,10 @@ class DrivenSweep:
         rung.decision, rung.reason, rung.decided_at = decision, reason, self.database.now(session)
 
     def _held(self, session: Session) -> tuple[SweepRow, LeaseRow]:
-        sweep = sweep_row(session, self.sweep_id, lock=True)
+        sweep = session.get(SweepRow, self.sweep_id, with_for_update=True)
         lease = session.get(LeaseRow, self.sweep_id)
-        if lease is None or lease.holder != self.holder:
-            raise LeaseLost(f"sweep {self.sweep_id} was taken over by another driver; this one stops")
+        if sweep is None or lease is None or lease.holder != self.holder:
+            raise LeaseLost(f"sweep {self.sweep_id} was taken over by another driver, or deleted; this one stops")
         return sweep, lease
 
     def _close(

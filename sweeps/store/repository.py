@@ -15,14 +15,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import exists, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep, WrongState
 from sweeps.spec.sweep import Resolved, SweepSpec
 from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
-from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, SweepRow, TrialRow
+from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
+from sweeps.store.processes import is_dead
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
 from sweeps.store.rows import (
     RESOLVED,
@@ -293,6 +294,17 @@ class Repository:
                 select(SweepRow.id).where(SweepRow.state.in_(["queued", "interrupted"])).order_by(SweepRow.created_at)
             )
             return list(session.scalars(query))
+
+    def sweeps_cut_off(self) -> list[str]:
+        """Interrupted sweeps whose driver died at work on this machine, oldest first: it did not give its lease back,
+        and had seen a trial end or reach a rung. One that died without would do so again."""
+        self.settle()
+        ended = exists().where(TrialRow.sweep_id == LeaseRow.sweep_id, TrialRow.finished_at > LeaseRow.acquired_at)
+        reached = exists().where(RungRow.sweep_id == LeaseRow.sweep_id, RungRow.at > LeaseRow.acquired_at)
+        left = SweepRow.state == "interrupted", LeaseRow.holder != "", ended | reached
+        query = select(LeaseRow).join(SweepRow).where(*left).order_by(SweepRow.created_at)
+        with self.database.read() as session:
+            return [lease.sweep_id for lease in session.scalars(query) if is_dead(lease_record(lease).process)]
 
     def lease(self, sweep_id: str) -> LeaseRecord | None:
         """Who drives a sweep; None where nobody does."""

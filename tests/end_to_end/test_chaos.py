@@ -60,7 +60,8 @@ KILLED = ("service", "driver", "worker", *RAY)
 
 
 class Chaos:
-    """A service that is started whenever it is gone, a sweep that is resumed whenever its driver is, and a killer."""
+    """A service that is started whenever it is gone, a sweep that is resumed where a driver got nothing done, and a
+    killer."""
 
     def __init__(self, settings: Settings, repository: Repository, seed: int) -> None:
         self.settings, self.repository = settings, repository
@@ -108,12 +109,14 @@ class Chaos:
                 process.kill()
 
     def _goes_on(self) -> bool:
-        """Whether there is more to do; the service runs then. What it resumes by itself is left to it."""
+        """Whether there is more to do; the service runs then. What it takes up by itself is left to it."""
         sweep = self.repository.get_sweep(self.id)
         if sweep.state == "completed":
             return False
         assert sweep.state != "failed", sweep.error
         if self._serve() or sweep.state != "interrupted" or self._get("/healthz") is None:
+            return True
+        if self.id in self.repository.sweeps_cut_off():
             return True
         with suppress(WrongState):  # the service was faster
             self.repository.request_resume(self.id)

@@ -15,9 +15,11 @@ from service.settings import ServiceSettings
 from sweeps.driver_process import STORE_AWAY, driver_log
 from sweeps.settings import Settings
 from sweeps.spec.sweep import parse_spec
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.deletion import delete_sweep
 from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import _started, this_process
-from sweeps.store.records import Process
+from sweeps.store.records import Failed, Process
 from sweeps.store.repository import Repository
 from tests.played import SPEC
 
@@ -128,7 +130,7 @@ def test_a_driver_that_held_the_sweep_is_no_reason_to_fail_it(
     held = DrivenSweep.acquire(store.database, sweep_id, by, lease_seconds=60.0, max_attempts=3)
     launcher.look()
     if not killed:
-        held.interrupt("Ray was killed")  # and it gives its lease back
+        held.interrupt("its driver was stopped")  # and it gives its lease back
     process.kill()
     process.wait()
     assert store.get_sweep(sweep_id).state == "interrupted"
@@ -198,6 +200,28 @@ def test_what_ran_before_the_machine_was_restarted_is_resumed_once_its_lease_has
     store.close()
 
 
+def test_a_sweep_whose_driver_was_killed_at_work_is_taken_up(
+    store: Repository, settings: ServiceSettings, driver: Callable[[str], None], started: list[str]
+) -> None:
+    driver("")
+    sweep_id = queue(store)
+    launcher = Launcher(store, settings)
+    for number in range(2):
+        launcher.look()
+        finish_drivers(launcher)
+        held = take(store, sweep_id, DEAD)
+        held.add_trial(number, parameters={}, configuration={"seed": 1}, optuna_trial=None, total_steps=10)
+        AttemptStore(store.database).finish(held.start_attempt(number).token, Failed("diverged", "NaN"))
+    assert store.get_sweep(sweep_id).state == "interrupted"
+    launcher.look()
+    assert started == [sweep_id] * 3
+    finish_drivers(launcher)
+    take(store, sweep_id, DEAD)
+    launcher.look()
+    assert started == [sweep_id] * 3  # it died without getting anything done, and would do so again
+    assert store.get_sweep(sweep_id).state == "interrupted"
+
+
 @pytest.mark.parametrize(("exit_code", "end"), [(1, "failed"), (3, "interrupted")])
 def test_a_sweep_resumed_while_its_last_driver_is_still_ending_gets_another(
     store: Repository,
@@ -241,6 +265,30 @@ def test_a_driver_that_could_not_reach_the_store_is_followed_by_another(
     assert started == [sweep_id] * 3
     assert store.get_sweep(sweep_id).state == "queued"
     finish_drivers(launcher)
+
+
+def test_a_sweep_that_is_deleted_meanwhile_stands_in_no_ones_way(
+    settings: ServiceSettings, driver: Callable[[str], None], started: list[str]
+) -> None:
+    driver(f"import sys; sys.exit({STORE_AWAY})")
+    now = [datetime(2030, 1, 1, tzinfo=UTC)]
+    store = Repository.open(settings.sweeps.store_url, clock=lambda: now[0])
+    before, first = queue(store), queue(store)
+    take(store, before, BEFORE_THE_REBOOT)
+    launcher = Launcher(store, replace(settings, max_drivers=5))
+    launcher.resume_interrupted()
+    launcher.look()
+    take(store, first, DEAD)
+    now[0] += timedelta(seconds=61)
+    delete_sweep(store, settings.sweeps, before)
+    delete_sweep(store, settings.sweeps, first)
+    second = queue(store)
+    finish_drivers(launcher)
+    launcher.resume_interrupted()
+    launcher.look()
+    assert started == [first, second]
+    finish_drivers(launcher)
+    store.close()
 
 
 def test_a_cancelled_sweep_is_not_resumed_where_its_driver_died_before_it_saw_that(

@@ -363,10 +363,30 @@ class TestChange:
         assert str(problem(answer)["type"]).endswith(":wrong-state")
 
     @pytest.mark.parametrize(
-        ("method", "path"), [("GET", "x/cancel"), ("DELETE", "x"), ("PUT", ""), ("POST", "x/trials")]
+        ("method", "path"), [("GET", "x/cancel"), ("PATCH", "x"), ("PUT", ""), ("POST", "x/trials")]
     )
     def test_a_method_that_a_path_does_not_take(self, client: TestClient, method: str, path: str) -> None:
         answer = client.request(method, f"{URL}/{path}".rstrip("/"))
         assert answer.status_code == 405
         assert method not in answer.headers["allow"]
         problem(answer)
+
+
+class TestDelete:
+    def test_what_is_deleted_is_gone(self, client: TestClient, store: Repository, settings: ServiceSettings) -> None:
+        sweep = play(store, settings.sweeps)
+        answer = client.delete(f"{URL}/{sweep.id}")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert client.get(URL).json()["items"] == []
+        assert not settings.sweeps.sweep_dir(sweep.id).exists()
+        assert problem(client.delete(f"{URL}/{sweep.id}"))["status"] == 404
+
+    def test_what_is_queued_or_driven_is_a_conflict(
+        self, client: TestClient, store: Repository, settings: ServiceSettings, spec: dict[str, object]
+    ) -> None:
+        play(store, settings.sweeps, finish=False)
+        client.post(URL, json=spec)
+        for sweep in client.get(URL).json()["items"]:
+            refused = problem(client.delete(f"{URL}/{sweep['id']}"))
+            assert (refused["status"], refused["title"]) == (409, "Wrong state")
+            assert client.get(f"{URL}/{sweep['id']}").json()["state"] == sweep["state"]

@@ -13,6 +13,7 @@ from sweeps.search.earlier import EARLIER, Earlier, earlier_trials
 from sweeps.settings import Settings
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.attempts import AttemptStore
+from sweeps.store.deletion import delete_sweep
 from sweeps.store.processes import this_process
 from sweeps.store.records import Completed
 from sweeps.store.repository import Repository
@@ -68,6 +69,15 @@ def test_the_model_learns_from_them_and_counts_none_as_its_own(podium: Callable[
     # that the least weight is the best, and looks there.
     weights = sorted(trial.parameters["feat_loss_weight"] for trial in first.trials())
     assert job.configuration["feat_loss_weight"] < weights[1]
+
+
+def test_a_sweep_that_was_deleted_since_tells_nothing_and_stops_nobody(
+    podium: Callable[..., Podium], first: Podium, settings: Settings
+) -> None:
+    second = podium(search={"warm_start": {"sweeps": [first.sweep.id]}})
+    assert earlier_trials(second.repository.database, second.plan, device="cpu") != Earlier()
+    delete_sweep(first.repository, settings, first.sweep.id)
+    assert earlier_trials(second.repository.database, second.plan, device="cpu") == Earlier()
 
 
 def test_who_breaks_a_constraint_of_the_new_sweep_is_no_winner(podium: Callable[..., Podium]) -> None:

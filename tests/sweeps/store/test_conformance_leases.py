@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sweeps.errors import LeaseHeld, LeaseLost, WrongState
+from sweeps.store.attempts import AttemptStore
+from sweeps.store.driving import DrivenSweep
 from sweeps.store.processes import this_process
+from sweeps.store.records import Completed, Failed
 from sweeps.store.repository import Repository
-from tests.sweeps.store.actions import DEAD_HERE, a_sweep, add, drive
+from tests.sweeps.store.actions import DEAD_HERE, ELSEWHERE, GOOD, a_sweep, add, drive, launch
 
 
 class TestLease:
@@ -124,3 +128,69 @@ class TestLease:
         assert repository.lease(sweep.id) is None
         with pytest.raises(WrongState, match="completed"):
             drive(repository, sweep.id)
+
+
+class TestCutOff:
+    """Which sweeps the service takes up by itself: those whose driver died at work."""
+
+    @pytest.fixture
+    def held(self, repository: Repository, clock: Any) -> DrivenSweep:
+        """A sweep's lease whose process is dead, and a trial that it has launched."""
+        held = drive(repository, a_sweep(repository).id, DEAD_HERE)
+        add(held)
+        clock.forward(1)
+        return held
+
+    @pytest.mark.parametrize(
+        ("result", "state"),
+        [(GOOD, "completed"), (replace(GOOD, steps=5), "paused"), (Failed("diverged", "NaN"), "failed")],
+    )
+    def test_a_driver_that_died_after_progress(
+        self, repository: Repository, held: DrivenSweep, clock: Any, result: Completed | Failed, state: str
+    ) -> None:
+        assert repository.sweeps_cut_off() == []
+        token = held.start_attempt(0).token
+        assert repository.sweeps_cut_off() == []
+        AttemptStore(repository.database).finish(token, result)
+        assert repository.get_trial(held.sweep_id, 0).state == state
+        assert repository.sweeps_cut_off() == [held.sweep_id]
+        repository.request_resume(held.sweep_id)
+        assert repository.sweeps_cut_off() == []
+        clock.forward(1)
+        launch(drive(repository, held.sweep_id, DEAD_HERE), 1)
+        assert repository.sweeps_cut_off() == []  # what was done before it took the sweep is not its progress
+
+    def test_a_trial_that_was_given_up_as_the_sweep_was_taken_is_no_progress(
+        self, repository: Repository, held: DrivenSweep, clock: Any
+    ) -> None:
+        held.start_attempt(0)
+        for _ in range(10):  # a driver's end counts a tenth of a lost worker
+            assert repository.sweeps_cut_off() == []
+            repository.request_resume(held.sweep_id)
+            clock.forward(1)
+            next_one = drive(repository, held.sweep_id, DEAD_HERE, max_attempts=1)
+            if repository.get_trial(held.sweep_id, 0).state == "queued":
+                next_one.start_attempt(0)
+        assert repository.get_trial(held.sweep_id, 0).state == "failed"
+        assert repository.sweeps_cut_off() == []
+
+    @pytest.mark.parametrize("end", ["stopped", "cancelled", "alive"])
+    def test_no_other(self, repository: Repository, held: DrivenSweep, end: str) -> None:
+        AttemptStore(repository.database).finish(held.start_attempt(0).token, GOOD)
+        if end == "stopped":
+            held.interrupt("its driver was stopped")
+        elif end == "cancelled":
+            held.renew()
+            repository.request_cancel(held.sweep_id)
+        else:
+            repository.request_resume(held.sweep_id)
+            drive(repository, held.sweep_id, this_process())
+        assert repository.sweeps_cut_off() == []
+
+    def test_another_machines_driver_may_only_be_slow(self, repository: Repository, clock: Any) -> None:
+        held = drive(repository, a_sweep(repository).id, ELSEWHERE)
+        clock.forward(1)
+        AttemptStore(repository.database).finish(launch(held).token, GOOD)
+        clock.forward(60)
+        assert repository.get_sweep(held.sweep_id).state == "interrupted"
+        assert repository.sweeps_cut_off() == []
