@@ -12,7 +12,7 @@ import torch
 
 from f3rm_core.errors import CheckpointError, UsageError
 
-FORMAT = 1
+FORMAT = 2
 _PATTERN = "step-*.ckpt"
 
 
