@@ -12,7 +12,7 @@ import torch
 
 from f3rm_core.errors import CheckpointError, UsageError
 
-FORMAT = 2
+FORMAT = 1
 _PATTERN = "step-*.ckpt"
 
 
