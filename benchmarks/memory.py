@@ -76,10 +76,12 @@ def main() -> None:
     farthest = max(abs(peak / middle - 1) for one, middle in zip(unbroken, measured, strict=True) for peak in one)
     print(f"a single run is up to {100 * farthest:.0f}% away from its median")
     if arguments.resumed:
-        print("\n| unbroken (GB) | with a checkpoint (GB) | resumed (GB) |\n|---|---|---|")
+        heads = ("rays", "table entries", *(f"{how} (GB)" for how in get_args(How)))
+        print("\n| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
     for number in spread(measured, arguments.resumed):
         medians = [statistics.median(peaks(number, how)) for how in get_args(How)]
-        print("| " + " | ".join(f"{one:.3f}" for one in medians) + " |")
+        cells = (drawn[number]["train_num_rays_per_batch"], _entries(drawn[number]), *(f"{one:.3f}" for one in medians))
+        print("| " + " | ".join(map(str, cells)) + " |")
     if arguments.plot:
         _plot(drawn, measured, scene, arguments.plot)
 
@@ -140,7 +142,7 @@ def table(drawn: list[dict[str, Any]], measured: list[float], scene: Scene) -> s
         cells = (
             changes["train_num_rays_per_batch"],
             f"{stages}+{changes['num_nerf_samples_per_ray']}",
-            f"2^{changes['log2_hashmap_size']}, 2^{changes['feat_log2_hashmap_size']}",
+            _entries(changes),
             changes["eval_num_rays_per_chunk"],
             changes["camera_opt_mode"],
             predicted.phase,
@@ -157,6 +159,10 @@ def table(drawn: list[dict[str, Any]], measured: list[float], scene: Scene) -> s
         f"{100 * statistics.fmean(map(abs, errors)):.1f}%, largest {100 * max(errors, key=abs):+.1f}%",
     ]
     return "\n".join(lines)
+
+
+def _entries(changes: Mapping[str, Any]) -> str:
+    return f"2^{changes['log2_hashmap_size']}, 2^{changes['feat_log2_hashmap_size']}"
 
 
 def measure(parameters: Mapping[str, Any], how: How = "unbroken") -> dict[str, float]:
