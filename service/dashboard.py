@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from a2wsgi import WSGIMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ProblemError, problem_response
+from sweeps.store.studies import study_names
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 READING_METHODS = ("GET", "HEAD")
 
@@ -32,7 +37,9 @@ class ReadOnlyDashboard:
     def __init__(self, storage_url: str, artifact_dir: Path) -> None:
         self._storage_url = storage_url
         self._artifact_dir = artifact_dir
+        self._storage: RDBStorage | None = None
         self._dashboard: ASGIApp | None = None
+        self._names: dict[int, str] = {}
         self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,9 +56,22 @@ class ReadOnlyDashboard:
             await problem_response(refusal)(scope, receive, send)
             return
         async with self._lock:
-            if self._dashboard is None:
+            if self._dashboard is None or await asyncio.to_thread(self._has_read_others):
                 self._dashboard = await asyncio.to_thread(self._build)
         await self._dashboard(scope, receive, send)
+
+    def _has_read_others(self) -> bool:
+        """Whether a study has the id of one that was deleted, as SQLite gives it out again: the dashboard keeps what it
+        has read of a study, by its id."""
+        names = self._study_names()
+        others = any(names.get(study, name) != name for study, name in self._names.items())
+        self._names |= names
+        return others
+
+    def _study_names(self) -> dict[int, str]:
+        assert self._storage is not None
+        with self._storage.engine.connect() as connection:
+            return study_names(connection)
 
     def _build(self) -> ASGIApp:
         import optuna_dashboard
@@ -61,5 +81,7 @@ class ReadOnlyDashboard:
 
         self._artifact_dir.mkdir(parents=True, exist_ok=True)
         artifacts = FileSystemArtifactStore(self._artifact_dir)
-        dashboard = optuna_dashboard.wsgi(open_storage(self._storage_url), artifact_store=artifacts)
+        self._storage = self._storage or open_storage(self._storage_url)
+        self._names = self._study_names()
+        dashboard = optuna_dashboard.wsgi(self._storage, artifact_store=artifacts)
         return WSGIMiddleware(dashboard)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Enum, column, delete, inspect, select, table, update
+from sqlalchemy import Connection, DateTime, Enum, column, delete, inspect, select, table, update
 from sqlalchemy.orm import Session
 
 from sweeps.store.models import SweepRow
@@ -33,6 +33,11 @@ _ARTIFACT = "artifacts:"
 def study_name(sweep: SweepRecord | SweepRow) -> str:
     """Name of the sweep's study in Optuna's tables."""
     return f"{sweep.name}-{sweep.id}"
+
+
+def study_names(connection: Connection) -> dict[int, str]:
+    """Id of each study in Optuna's tables, and its name."""
+    return {row.study_id: row.study_name for row in connection.execute(select(_STUDIES))}
 
 
 def fail_open_rows(session: Session, sweep: SweepRow, now: datetime) -> None:

@@ -25,6 +25,21 @@ def test_shows_studies_and_their_trials(client: TestClient, study_id: int) -> No
     assert [trial["values"] for trial in trials] == [[1.0, 2.0]]
 
 
+def test_a_sweep_whose_study_gets_a_deleted_ones_id_is_shown_as_itself(
+    client: TestClient, settings: ServiceSettings
+) -> None:
+    storage, shown = open_storage(settings.sweeps.store_url), []
+    for parameter, trials in (("max_res", 3), ("lr", 1)):
+        study = optuna.create_study(storage=storage, study_name=f"varies-{parameter}")
+        for _ in range(trials):
+            study.ask({parameter: optuna.distributions.FloatDistribution(0, 1)})
+        detail = client.get(f"/api/studies/{study._study_id}").json()
+        parameters = [one["name"] for one in detail["union_search_space"]]
+        shown.append((study._study_id, detail["name"], len(detail["trials"]), parameters))
+        optuna.delete_study(study_name=study.study_name, storage=storage)
+    assert shown == [(1, "varies-max_res", 3, ["max_res"]), (1, "varies-lr", 1, ["lr"])]
+
+
 @pytest.mark.parametrize("path", ["/", "/dashboard", "/dashboard/studies/1"])
 def test_shows_its_pages_at_the_root(client: TestClient, path: str) -> None:
     answer = client.get(path)
