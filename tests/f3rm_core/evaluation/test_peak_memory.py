@@ -1,4 +1,4 @@
-"""What a run costs."""
+"""The peak of private memory: what counts as a run's own."""
 
 from __future__ import annotations
 
