@@ -40,6 +40,7 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
         **kwargs: Any,
     ) -> None:
         scene = load_scene(str(config.data or config.dataparser.data))
+        config.data = scene.folder  # by which the data parser names the images, whatever the user wrote
         if config.dataparser.eval_mode == "fraction":  # `ns-train` offers others
             check_scored(scene, config.dataparser.train_split_fraction, config.camera_res_scale_factor)
         with torch.random.fork_rng():  # building a feature model draws numbers: none of those that the training draws
