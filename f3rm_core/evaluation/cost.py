@@ -52,10 +52,15 @@ class PeakMemory:
     `bytes` is the peak above the state at the block's start. On the CPU private means resident and not shared with a
     file or another process, so memory-mapped features are not counted. Short peaks between two looks (0.05 s) are
     missed.
+
+    Args:
+        device: where the run is.
+        held_bytes: private bytes that the run took before the block and keeps; on the CPU they count as its own.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, held_bytes: int = 0) -> None:
         self._cuda = device.startswith("cuda")
+        self._held = 0 if self._cuda else held_bytes
         self._process = psutil.Process()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
@@ -64,7 +69,7 @@ class PeakMemory:
     @property
     def bytes(self) -> int:
         peak = torch.cuda.max_memory_allocated() if self._cuda else max(self._peak, self._now())
-        return max(0, peak - self._before)
+        return max(0, peak - self._before) + self._held
 
     def __enter__(self) -> PeakMemory:
         if self._cuda:

@@ -14,7 +14,7 @@ from nerfstudio.model_components.ray_generators import RayGenerator
 from torch import Tensor
 
 from f3rm_core.scenes.load import check_scored, load_scene
-from f3rm_core.scenes.prepare import open_scene
+from f3rm_core.scenes.prepare import SceneData, open_scene
 from f3rm_core.scenes.rays import SharedLensRays, share_lens
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ class FeatureDataManager(VanillaDataManager[InputDataset]):
         test_mode: Literal["test", "val", "inference"] = "val",
         world_size: int = 1,
         local_rank: int = 0,
+        arrays: SceneData | None = None,  # of the scene, where it was opened before
         **kwargs: Any,
     ) -> None:
         scene = load_scene(str(config.data or config.dataparser.data))
+        config.data = scene.folder  # by which the data parser names the images, whatever the user wrote
         if config.dataparser.eval_mode == "fraction":  # `ns-train` offers others
             check_scored(scene, config.dataparser.train_split_fraction, config.camera_res_scale_factor)
         with torch.random.fork_rng():  # building a feature model draws numbers: none of those that the training draws
-            self.arrays = open_scene(scene, config)
+            self.arrays = arrays or open_scene(scene, config)
         super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
         row_of = {scene.folder / name: row for row, name in enumerate(scene.images)}
         self._train_rows, self._eval_rows = (

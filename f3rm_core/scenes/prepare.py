@@ -27,6 +27,11 @@ class SceneData:
     images: np.ndarray
     features: np.ndarray
 
+    @property
+    def private_bytes(self) -> int:
+        """Of the arrays that are not mapped: each process that opens them holds its own."""
+        return sum(one.nbytes for one in (self.images, self.features) if not isinstance(one, np.memmap))
+
 
 def open_scene(scene: Scene, config: FeatureDataManagerConfig) -> SceneData:
     """A scene's images and feature maps, from the cache or made now, with a progress bar on a terminal.

@@ -78,7 +78,8 @@ class MemoryParts:
         feature_samples: the same of the feature field.
         feature_head: rendered hidden features, features, and their gradients.
         evaluation: a chunk of rays, a view's picture, or all views' features, whichever is largest.
-        scene: a direction for each pixel. Images and feature maps are mapped into memory, not held: 0.
+        scene: a direction for each pixel. Images and feature maps are mapped into memory, not held; but held on the CPU
+            where `enable_cache` is false.
         workspace: tiny-cuda-nn's own memory. PyTorch does not count it, so it is not in peak_memory_gb.
         process: Python's objects.
         free: memory that the C library keeps between what is used.
@@ -113,7 +114,8 @@ class PredictedMemory:
         phase: in which of the two the peak is.
         parts: what memory holds then.
         training_step_bytes, evaluation_bytes: highest in each phase.
-        mapped_bytes: images and feature maps, mapped from disk and shared by all trials of a machine: not in the total.
+        mapped_bytes: images and feature maps, mapped from disk and shared by all trials of a machine: not in the total;
+            0 where they are held.
         measured: whether predictions of this kind were held against measurements (docs/memory.md).
     """
 
@@ -158,8 +160,11 @@ def peak_memory(
     numbers = _grid_numbers(work) + _network_numbers(values, work, size)
     for part, bytes_a_number in (("parameters", 4), ("optimizer", 8), ("gradients", 4)):
         heap.take(part, numbers * bytes_a_number)
-    pixels = work.pixels * _PIXEL_BYTES * 2
-    heap.take("scene", pixels)
+    scene_bytes = work.pixels * _PIXEL_BYTES * 2
+    mapped_bytes = size.images * (work.pixels * 3 + work.patches * work.channels * 2)
+    if device == "cpu" and not values["enable_cache"]:
+        scene_bytes, mapped_bytes = scene_bytes + mapped_bytes, 0
+    heap.take("scene", scene_bytes)
     if work.style == "tcnn-half":
         heap.take("parameters", _grid_numbers(work) * 2)  # laid out anew for each call, and kept for its backward pass
     heap.take("process", _PROCESS_BYTES if device == "cpu" else 0)
@@ -175,7 +180,6 @@ def peak_memory(
     at_peak = at_peak if phase == "training step" else heap.at_peak
     total = max(trained, evaluated)
     parts = {part.replace(" ", "_"): taken for part, taken in at_peak.items()}
-    mapped_bytes = size.images * (work.pixels * 3 + work.patches * work.channels * 2)
     return PredictedMemory(
         backend,
         device,

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from f3rm_core.model.f3rm import FeatureFieldModel, warm_up
 from f3rm_core.parameters import PARAMETERS
 from f3rm_core.scenes.datamanager import FeatureDataManager
 from f3rm_core.scenes.load import Scene, scene_digest
+from f3rm_core.scenes.prepare import SceneData, open_scene
 from f3rm_core.training.allocator import return_memory, reuse_memory
 from f3rm_core.training.checkpoint import load_checkpoint, save_checkpoint
 from f3rm_core.training.optimization import Optimization
@@ -76,8 +78,14 @@ def train(
         raise InvalidParameter("max_num_iterations", budget_steps, "must be at least 1")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     count = threads or config.threads or os.cpu_count() or 1
-    with _threads(count), quiet_nerfstudio(), _out_of_memory(), _warm(config, device), PeakMemory(device) as memory:
-        run = _Run(config, scene, device)
+    with (
+        _threads(count),
+        quiet_nerfstudio(),
+        _out_of_memory(),
+        _warm(config, scene, device) as arrays,
+        PeakMemory(device, held_bytes=arrays.private_bytes) as memory,
+    ):
+        run = _Run(config, scene, arrays, device)
         if resume_from is not None:
             run.restore(load_checkpoint(resume_from), resume_from)
         wanted = {step for step in report_steps if run.step < step < budget_steps}
@@ -120,9 +128,10 @@ def train(
 class _Run:
     """Model, data and optimizers between two steps."""
 
-    def __init__(self, config: F3RMTrainerConfig, scene: Scene, device: str) -> None:
+    def __init__(self, config: F3RMTrainerConfig, scene: Scene, arrays: SceneData, device: str) -> None:
         self.config = config = copy.deepcopy(config)
         config.pipeline.datamanager.data = scene.folder
+        config.pipeline.datamanager._target = partial(FeatureDataManager, arrays=arrays)
         seed_everything(config)
         pipeline = config.pipeline.setup(device=device, test_mode="val", world_size=1, local_rank=0, grad_scaler=None)
         self.data: FeatureDataManager = pipeline.datamanager
@@ -209,14 +218,15 @@ class _Run:
 
 
 @contextmanager
-def _warm(config: F3RMTrainerConfig, device: str) -> Iterator[None]:
-    """What a process pays for once, and no trial in particular."""
+def _warm(config: F3RMTrainerConfig, scene: Scene, device: str) -> Iterator[SceneData]:
+    """What a process pays for once, and no trial in particular; so too what opening the scene takes in passing."""
     warm_up(config.pipeline.model, device)
     import_library(config.pipeline.datamanager.feature_type)
     blank = torch.zeros(_SMALLEST_IMAGE, _SMALLEST_IMAGE, 3)
     ssim(blank, blank)
+    arrays = open_scene(scene, config.pipeline.datamanager)
     with reuse_memory():
-        yield
+        yield arrays
 
 
 @contextmanager

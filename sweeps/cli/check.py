@@ -135,6 +135,9 @@ def _print_memory(memory: Memory, kind_checked: Kind) -> None:
     for name, size in largest.parts.items():
         if size >= _SHOWN_SHARE * largest.total_bytes:
             out.print(f"    {size / 1e9:6.2f}  {name}", markup=False)
-    out.print(f"    {largest.mapped_bytes / 1e9:6.2f}  images and feature maps, mapped: not in the peak", markup=False)
+    if largest.mapped_bytes:
+        out.print(
+            f"    {largest.mapped_bytes / 1e9:6.2f}  images and feature maps, mapped: not in the peak", markup=False
+        )
     if kind_checked != "configuration" and memory.limit_gb is not None:
         out.print(f"    {share_text(memory.share_over)} over {memory.limit_gb:g} GB", markup=False)

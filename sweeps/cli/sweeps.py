@@ -47,6 +47,9 @@ Server = Annotated[
     typer.Option(metavar="URL", help="The service. [F3RM_SERVER, else the one of this data folder]"),
 ]
 
+TAKEN_UP_SECONDS = 10.0
+"""So long a watcher waits for the service to take up a sweep whose driver was killed."""
+
 
 def submit(
     spec: Annotated[Path, typer.Argument(help="The sweep's spec, YAML or JSON.")],
@@ -235,8 +238,16 @@ def _watch(
     driver_ended: Callable[[], bool] | None = None,
 ) -> None:
     answers = None if driver_ended else lambda: _answers(settings, server)
+    patience = TAKEN_UP_SECONDS if answers is not None and answers() else 0.0
     try:
-        record = watch_sweep(store, sweep_id, quiet=as_json, driver_ended=driver_ended, service_answers=answers)
+        record = watch_sweep(
+            store,
+            sweep_id,
+            quiet=as_json,
+            driver_ended=driver_ended,
+            service_answers=answers,
+            patience_seconds=patience,
+        )
     except KeyboardInterrupt:
         if store.get_sweep(sweep_id).state == "running":
             typer.echo(f"\nsweep {sweep_id} goes on; f3rm-sweeps cancel {sweep_id} ends it", err=True)

@@ -1,13 +1,14 @@
-"""What a run costs: seconds that a device worked."""
+"""What a run costs: seconds that a device worked, and the peak of its own memory."""
 
 from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 import torch
 
-from f3rm_core.evaluation.cost import Stopwatch
+from f3rm_core.evaluation.cost import PeakMemory, Stopwatch
 
 
 @pytest.mark.parametrize(("device", "counted"), [("cpu", 2.0), ("cuda", 2.5)])
@@ -31,3 +32,18 @@ def test_a_stopwatch_waits_for_a_gpus_queue_at_both_ends(
     now, queued = now + 7.0, queued + 7.0
     watch.stop()  # stands already
     assert watch.seconds == counted
+
+
+def test_the_peak_is_above_the_start_and_counts_what_the_run_held_before() -> None:
+    before = np.ones(20_000_000, np.uint8)
+    with PeakMemory("cpu") as memory:
+        during = np.ones(30_000_000, np.uint8)
+        del during
+        after = np.ones(1_000_000, np.uint8)
+        assert memory.bytes < 40_000_000
+    with PeakMemory("cpu", held_bytes=before.nbytes) as held:
+        during = np.ones(30_000_000, np.uint8)
+        assert 50_000_000 <= held.bytes < 60_000_000
+    assert before.all()
+    assert during.all()
+    assert after.all()

@@ -55,3 +55,11 @@ def test_cameras_have_the_size_of_the_pixels_that_were_read(scale: float, tmp_pa
     for dataset in (data.train_dataset, data.eval_dataset):
         assert {(int(h), int(w)) for h, w in zip(dataset.cameras.height, dataset.cameras.width, strict=True)} == {size}
     assert data.eval_rays(0).shape == data.eval_image(0).shape[:2] == size
+
+
+def test_a_scene_may_be_named_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ns-train f3rm --data room`, of a folder that is a link."""
+    write_room(tmp_path / "room", views=4, held_out=1)
+    (tmp_path / "link").symlink_to(tmp_path / "room")
+    monkeypatch.chdir(tmp_path)
+    assert len(opened(Path("link")).train_dataset) == 3

@@ -165,6 +165,14 @@ class TestWhatIsSaid:
         predicted = predict(**dino)
         assert predicted.mapped_bytes == 10 * (80 * 60 * 3 + 4 * 5 * 768 * 2)
 
+    def test_without_a_cache_a_run_on_the_cpu_holds_images_and_maps(self) -> None:
+        cached, held = predict(), predict(enable_cache=False)
+        assert held.total_bytes == cached.total_bytes + cached.mapped_bytes
+        assert held.parts.scene == cached.parts.scene + cached.mapped_bytes
+        assert held.mapped_bytes == 0
+        off = {**SMALL, "enable_cache": False}
+        assert peak_memory(off, SCENE, "tcnn", "cuda") == peak_memory(SMALL, SCENE, "tcnn", "cuda")
+
     def test_it_needs_no_torch(self) -> None:
         code = (
             "import sys; from f3rm_core import peak_memory; peak_memory({}, None, 'tcnn', 'cuda'); "

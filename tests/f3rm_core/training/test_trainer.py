@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,7 @@ from f3rm_core import (
     train,
 )
 from f3rm_core.evaluation import cost
+from f3rm_core.scenes.prepare import SceneData, open_scene
 from f3rm_core.training.optimization import Optimization
 
 Runner = Callable[..., TrainResult]
@@ -238,6 +240,18 @@ def test_a_library_that_finds_no_memory_is_out_of_memory_and_another_error_is_no
 def test_no_steps_is_refused(run: Runner) -> None:
     with pytest.raises(InvalidParameter, match="max_num_iterations=0"):
         run(0)
+
+
+def test_what_opening_the_scene_takes_is_not_the_runs(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a cache the feature model runs in this process; what stays of it, images and maps, is the run's."""
+
+    def opened(*arguments: Any) -> SceneData:
+        passing = np.ones(300_000_000, np.uint8)
+        assert passing.all()
+        return open_scene(*arguments)
+
+    monkeypatch.setattr("f3rm_core.training.trainer.open_scene", opened)
+    assert run(1, changes={"enable_cache": False}).peak_memory_bytes < 150_000_000
 
 
 def test_gradient_accumulation_changes_the_result(run: Runner) -> None:
