@@ -6,7 +6,6 @@ settles that first.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import secrets
@@ -22,6 +21,7 @@ from sweeps.errors import IdempotencyConflict, InvalidSpec, Issue, UnknownSweep,
 from sweeps.spec.sweep import Resolved, SweepSpec
 from sweeps.store.cursors import bad_cursor, cursor_of, read_cursor
 from sweeps.store.database import Database
+from sweeps.store.finding import id_of
 from sweeps.store.models import LARGEST_INTEGER, AttemptRow, LeaseRow, ReportRow, RungRow, SweepRow, TrialRow
 from sweeps.store.processes import is_dead
 from sweeps.store.records import AttemptRecord, LeaseRecord, Page, ReportRecord, RungRecord, SweepRecord, TrialRecord
@@ -158,29 +158,9 @@ class Repository:
         Raises:
             UnknownSweep: none fits, or several do.
         """
-        if not words:
-            raise UnknownSweep("sweep '': give its id, its name, or how its id begins")
-        fits = (SweepRow.id == words, SweepRow.name == words, SweepRow.id.startswith(words, autoescape=True))
         with self.database.read() as session:
-            asked = (
-                session.execute(
-                    select(SweepRow.id, SweepRow.state)
-                    .where(fit)
-                    .order_by(SweepRow.created_at.desc(), SweepRow.id.desc())
-                ).all()
-                for fit in fits
-            )
-            found = next(filter(None, asked), [])
-            names = [] if found else session.scalars(select(SweepRow.name).distinct()).all()
-        if len(found) == 1:
-            return self.get_sweep(found[0].id)
-        if found:
-            shown = ", ".join(f"{row.id} ({row.state})" for row in found[:5])
-            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-            raise UnknownSweep(f"sweep {words!r}: {len(found)} sweeps fit, the newest first: {shown}{more}; give an id")
-        near = difflib.get_close_matches(words, names, n=1)
-        meant = f"did you mean {near[0]}?" if near else "`f3rm-sweeps list` shows them"
-        raise UnknownSweep(f"sweep {words!r}: no such sweep; {meant}")
+            found = id_of(session, words)
+        return self.get_sweep(found)
 
     def list_sweeps(
         self, *, state: SweepState | None = None, cursor: str | None = None, limit: int = 50
